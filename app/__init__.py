@@ -1,0 +1,1 @@
+"""Groundplan: a multi-tenant backend that a team starts from and keeps."""

@@ -1,0 +1,431 @@
+"""The settings: one validated, typed and frozen object, read once, when this module is imported.
+
+`from app.config import settings`, then `settings.project_name`, `settings.PROJECT_NAME` and
+`settings["PROJECT_NAME"]` are the same value; mypy knows the lower-case spelling. From weakest to strongest:
+`settings.toml`, `.secrets.toml`, `.env`, and environment variables (`APP_DATABASE__URL` is `database.url`).
+In each file `[default]` comes first, then the section that `APP_ENV` names. Whatever is wrong stops the boot
+with one line that names the key and the place it was looked for, and never a value, which may be a secret.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, overload
+
+from dynaconf import Dynaconf
+from dynaconf.utils.parse_conf import parse_conf_data
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+Environment = Literal["development", "testing", "production"]
+AddressKey = Literal["database.url", "database.worker_url", "database.relay_url", "database.migrate_url"]
+ENVIRONMENTS: tuple[str, ...] = get_args(Environment)
+FILES = ("settings.toml", ".secrets.toml")
+PREFIX = "APP_"
+SWITCHER = "APP_ENV"
+KEY_LENGTH = 32
+NUMBERS = (int, float, bool)
+
+# What Kubernetes sets in every pod for a Service whose name begins with `app`, as NAME=value.
+KUBERNETES = re.compile(
+    r"APP_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=.*|APP_(\w+_)?PORT=\w+://.*"
+)
+PLACEHOLDER = re.compile(r"change[ _-]?me|placeholder|<[\w -]+>|^(secret|example|your)", re.IGNORECASE)
+# The user of a database address, told apart as SQLAlchemy does: a password may hold a slash.
+DATABASE_USER = re.compile(r"^([\w+]+://)(?:[^:/@]*(:[^@]*)?@)?")
+
+
+class SettingsError(SystemExit):
+    """A setting is wrong or missing: uncaught, it prints its one line and ends the process with status 1."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("Settings: " + " ".join(problem.split()))
+
+
+class Section(BaseModel):
+    """Parent of every part of the settings: closed, frozen, and readable in either case."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a value by its name in either case; dots lead into sections (`database.url`)."""
+        value: Any = self
+        for part in name.lower().split("."):
+            if not isinstance(value, Section) or part not in type(value).model_fields:
+                raise KeyError(name)
+            value = getattr(value, part)
+        return value
+
+    if not TYPE_CHECKING:  # mypy shall know no name but the declared ones, else it would accept every typo
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the value of a name that is written in upper case."""
+            if name.lower() != name and name.lower() in type(self).model_fields:
+                return getattr(self, name.lower())
+            return super().__getattr__(name)
+
+
+def _check_address(value: str) -> str:
+    if value and not re.fullmatch(r"postgresql\+asyncpg://\S+", value):
+        raise ValueError("must begin with postgresql+asyncpg:// and hold no white space")
+    return value
+
+
+def _check_key(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < KEY_LENGTH:
+        raise ValueError(f"must have at least {KEY_LENGTH} characters")
+    return value
+
+
+def _as_tuple(value: object) -> object:
+    if isinstance(value, str):
+        return (value,) if value else ()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+# An address may carry a password, so it is not shown.
+Address = Annotated[str, Field(repr=False), AfterValidator(_check_address)]
+SigningKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], BeforeValidator(_as_tuple)]
+Switch = Annotated[bool, Strict(strict=False)]
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+
+
+class DatabaseSettings(Section):
+    """How PostgreSQL is reached. Timeouts are seconds; an empty address means that none was given."""
+
+    role_prefix: str = Field("app", pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    url: Address = ""
+    worker_url: Address = Field("", validate_default=True)
+    relay_url: Address = Field("", validate_default=True)
+    migrate_url: Address = Field("", validate_default=True)
+    pool_size: int = Field(10, ge=1, le=1000)
+    separate_pool_size: int = Field(2, ge=1, le=100)
+    pool_timeout: float = Field(3.0, gt=0, le=60)
+    statement_timeout: float = Field(15.0, gt=0, le=3600)
+    lock_timeout: float = Field(5.0, gt=0, le=3600)
+    idle_timeout: float = Field(30.0, gt=0, le=3600)
+    pooler: Switch = False
+
+    @field_validator("worker_url", "relay_url", "migrate_url")
+    @classmethod
+    def default_to_url(cls, value: str, info: ValidationInfo) -> str:
+        """Lead to the same place as `url`, under the role that the name says, unless one was given."""
+        url, prefix = info.data.get("url", ""), info.data.get("role_prefix", "app")
+        if value or not url:
+            return value
+        role = {"worker_url": "worker", "relay_url": "relay", "migrate_url": "migrator"}[info.field_name or ""]
+        return DATABASE_USER.sub(rf"\g<1>{prefix}_{role}\g<2>@", url)
+
+
+class AuthSettings(Section):
+    """How people are known again. The first key signs, all of them verify; durations are seconds."""
+
+    signing_keys: SigningKeys = ()
+    issuer: str = Field("groundplan", min_length=1)
+    audience: str = Field("groundplan-api", min_length=1)
+    access_token_seconds: int = Field(600, ge=60, le=600)
+    refresh_token_seconds: int = Field(2_592_000, ge=3600, le=31_536_000)
+    refresh_grace_seconds: int = Field(30, ge=0, le=300)
+    argon2_memory_kib: int = Field(19_456, ge=1024, le=4_194_304)
+    argon2_iterations: int = Field(2, ge=1, le=20)
+    argon2_parallelism: int = Field(1, ge=1, le=16)
+    hash_workers: int = Field(2, ge=1, le=64)
+
+
+class ServerSettings(Section):
+    """What a request may bring: its body's size in bytes, and the seconds it may take to arrive."""
+
+    body_limit: int = Field(1_048_576, ge=1024, le=1_073_741_824)
+    body_seconds: float = Field(20.0, gt=0, le=3600)
+
+
+class LogSettings(Section):
+    """How much is logged, and for whom: `json` for machines, `console` for people."""
+
+    level: Level = "INFO"
+    format: Literal["json", "console"] = "json"
+
+
+class Settings(Section):
+    """Everything that differs from one installation to the next."""
+
+    env: Environment
+    project_name: str = Field("Groundplan", min_length=1, max_length=100)
+    validate_responses: Switch = Field(default_factory=lambda data: data.get("env") != "production")
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @overload
+    def need(self, key: AddressKey) -> str: ...
+    @overload
+    def need(self, key: Literal["auth.signing_keys"]) -> tuple[SecretStr, ...]: ...
+    def need(self, key: str) -> Any:
+        """Return a setting that may be empty for the one who cannot do without, or raise SettingsError."""
+        if value := self[key]:
+            return value
+        raise SettingsError(f"{key} is missing: {_advice(key, self.env)}")
+
+
+def _known(model: type[Section], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}", field.annotation
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _known(field.annotation, f"{prefix}{name}.")
+
+
+# Every key that may be set, with its type. `env` is not one of them: only APP_ENV says it.
+KNOWN: dict[str, Any] = {key: annotation for key, annotation in _known(Settings) if key != "env"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The strongest place that sets a key, and what is written there."""
+
+    place: str
+    value: object
+
+
+def load(root: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check the settings of the project in `root`, or raise SettingsError.
+
+    Without `root` the project is the current folder if that holds a settings.toml, else the folder of this
+    package. `environ` takes the place of the process's environment, and leaves it as it was.
+    """
+    root = (root or _find_root()).absolute()
+    files = {name: _read_file(root / name, required=name == FILES[0]) for name in FILES}
+    with _process_environment(root, environ):
+        data = _read_dynaconf(root)
+        variables = dict(_variables())
+    env = variables.pop(SWITCHER, ENVIRONMENTS[0])
+    if env not in ENVIRONMENTS:
+        known = ", ".join(ENVIRONMENTS)
+        raise SettingsError(f"{SWITCHER} (environment variable or .env) names no environment; known are {known}")
+    origins = _find_origins(root, files, variables, env)
+    for key, origin in origins.items():
+        _restore(data, key, origin)
+    try:
+        found = Settings.model_validate({**data, "env": env})
+    except ValidationError as error:
+        raise SettingsError(_explain(error, origins)) from None
+    if found.env == "production":
+        _check_production(found, origins)
+    return found
+
+
+def _find_root() -> Path:
+    here, package = Path.cwd(), Path(__file__).resolve().parent.parent
+    for folder in (here, package):
+        if (folder / FILES[0]).exists():
+            return folder
+    raise SettingsError(f"{FILES[0]} was not found, neither in {here} nor in {package}")
+
+
+def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
+    """Parse a settings file and check its sections: Dynaconf passes over one that it does not know."""
+    local = path.with_name(f"{path.stem}.local{path.suffix}")
+    if local.exists():
+        raise SettingsError(f"{local} would take precedence unseen: move its keys to {path} and remove it")
+    try:
+        sections = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise SettingsError(f"{path} was not found") from None
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8 text") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    allowed = ("default", *ENVIRONMENTS)
+    for name, content in sections.items():
+        if name not in allowed or not isinstance(content, dict):
+            raise SettingsError(f"{path}: {name} is no section; keys belong in one of [{'], ['.join(allowed)}]")
+    return sections
+
+
+@contextmanager
+def _process_environment(root: Path, environ: Mapping[str, str] | None) -> Iterator[None]:
+    """Let Dynaconf see `environ`, and find `.env` in `root` alone: it would look in every parent folder."""
+    before = dict(os.environ)
+    if environ is not None:
+        os.environ.clear()
+        os.environ.update(environ)
+    os.environ["DOTENV_PATH_FOR_DYNACONF"] = str(root / ".env")
+    try:
+        yield
+    finally:
+        if environ is not None:
+            os.environ.clear()
+        os.environ.update(before)
+        if "DOTENV_PATH_FOR_DYNACONF" not in before:
+            os.environ.pop("DOTENV_PATH_FOR_DYNACONF", None)
+
+
+def _read_dynaconf(root: Path) -> dict[str, Any]:
+    """Return what Dynaconf makes of files and environment: names in lower case, its own keys left out."""
+    try:
+        layers = Dynaconf(
+            settings_files=[str(root / name) for name in FILES],
+            environments=True,
+            env_switcher=SWITCHER,
+            envvar_prefix=PREFIX.rstrip("_"),
+            load_dotenv=True,
+            merge_enabled=True,
+        )
+        data: dict[str, Any] = _lower(layers.as_dict())
+    except Exception as error:  # noqa: BLE001 - a marker such as @format fails with whatever it stumbles over
+        raise SettingsError(_explain_reading(error, root)) from None
+    return {name: value for name, value in data.items() if name not in {"env", "load_dotenv"}}
+
+
+def _explain_reading(error: Exception, root: Path) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} cannot be read: {error.strerror}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{root / '.env'} is not UTF-8 text"
+    marked = [name for name, text in _variables() if text.startswith("@")]
+    return (
+        f"a value that begins with @ (a marker of Dynaconf's) cannot be read ({type(error).__name__}); "
+        f"look at {', '.join(marked or FILES)}"
+    )
+
+
+def _variables() -> Iterator[tuple[str, str]]:
+    return ((name, text) for name, text in os.environ.items() if name.startswith(PREFIX))
+
+
+def _lower(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name).lower(): _lower(inner) for name, inner in value.items()}
+    return value
+
+
+def _find_origins(
+    root: Path, files: Mapping[str, Mapping[str, Any]], variables: Mapping[str, str], env: str
+) -> dict[str, Origin]:
+    """Return the strongest origin of each key that is set; refuse unknown ones, in every section."""
+    origins = {}
+    for name, sections in files.items():
+        for section in ("default", *ENVIRONMENTS):
+            for key, value in _flatten(sections.get(section, {})):
+                place = f"[{section}] of {root / name}"
+                if key not in KNOWN:
+                    raise SettingsError(f"unknown key {key} in {place}: {_nearest(key)}")
+                if section in ("default", env):
+                    origins[key] = Origin(place, value)
+    for name, text in variables.items():
+        whole = name.removeprefix(PREFIX).replace("__", ".").lower()
+        value = parse_conf_data(text, tomlfy=True)
+        for key, leaf in _flatten({whole: value if isinstance(value, dict) else text}):
+            if key not in KNOWN:
+                raise SettingsError(_unknown_variable(name, key, text))
+            origins[key] = Origin(f"environment variable {name}", leaf)
+    return origins
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in table.items():
+        key = f"{prefix}{name.lower()}"
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _unknown_variable(name: str, key: str, text: str) -> str:
+    if KUBERNETES.fullmatch(f"{name}={text}"):
+        return (
+            f"environment variable {name} was set by Kubernetes for a Service: "
+            "say enableServiceLinks: false in the pod's spec, or rename the Service"
+        )
+    return f"unknown key {key} (environment variable {name}): {_nearest(key, _variable)}"
+
+
+def _nearest(key: str, spell: Callable[[str], str] = str) -> str:
+    near = difflib.get_close_matches(key, sorted(KNOWN), n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {spell(near[0])}?"
+    return f"known are {', '.join(spell(name) for name in sorted(KNOWN) if '.' not in name)}"
+
+
+def _variable(key: str) -> str:
+    return PREFIX + key.upper().replace(".", "__")
+
+
+def _restore(data: dict[str, Any], key: str, origin: Origin) -> None:
+    """Undo two habits of Dynaconf that would change what somebody wrote.
+
+    It joins the lists of all layers, so that a retired signing key would come first; and it reads a text of
+    digits in a variable as a number.
+    """
+    section, _, name = key.rpartition(".")
+    table = data.get(section) if section else data
+    if not isinstance(table, dict) or name not in table:
+        return
+    value = table[name]
+    if isinstance(value, list):
+        written = parse_conf_data(origin.value, tomlfy=isinstance(origin.value, str))
+        if isinstance(written, list):
+            table[name] = value[len(value) - len(written) :]
+    elif isinstance(origin.value, str) and not isinstance(value, str | dict) and KNOWN[key] not in NUMBERS:
+        table[name] = origin.value
+
+
+def _explain(error: ValidationError, origins: Mapping[str, Origin]) -> str:
+    problems = [
+        problem
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+        if problem["type"] != "default_factory_not_called"
+    ]
+    first = problems[0]
+    key = ".".join(part for part in first["loc"] if isinstance(part, str))
+    origin = next((origins[name] for name in (key, key.partition(".")[0]) if name in origins), None)
+    place = f" ({origin.place})" if origin else ""
+    more = f"; {len(problems) - 1} more after this one" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key}{place}: {_nearest(key)}{more}"
+    said = "must be a table of keys" if first["type"] == "model_type" else first["msg"]
+    said = re.sub(r"^\w+ should ", "must ", said.removeprefix("Value error, "))
+    return f"{key} {said}{place}{more}"
+
+
+def _check_production(found: Settings, origins: Mapping[str, Origin]) -> None:
+    """Refuse to serve anybody with a database that nobody named, or with a key that anybody can know."""
+    secrets = {key: [found.need(key)] for key in get_args(AddressKey)}
+    keys = [key.get_secret_value() for key in found.need("auth.signing_keys")]
+    secrets["auth.signing_keys"] = keys
+    for key, values in secrets.items():
+        if any(PLACEHOLDER.search(value) for value in values):
+            raise SettingsError(f"{key} is a placeholder ({origins[key].place}): {_advice(key, found.env)}")
+    if any(len(set(key)) < KEY_LENGTH // 4 for key in keys):
+        raise SettingsError(f"auth.signing_keys repeats itself ({origins['auth.signing_keys'].place})")
+
+
+def _advice(key: str, env: str) -> str:
+    section, _, name = key.rpartition(".")
+    return f"set environment variable {_variable(key)}, or {name} in [{env}.{section}] of {FILES[1]}"
+
+
+settings = load()
