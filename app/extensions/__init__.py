@@ -1,0 +1,1 @@
+"""Plumbing around requests: logs, middleware and the shape of errors."""

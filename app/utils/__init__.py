@@ -1,0 +1,1 @@
+"""Small pieces without knowledge of the business or of the database."""

@@ -1,0 +1,98 @@
+"""The shapes of answers and inputs that every package shares."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError, to_json
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+
+Content = TypeVar("Content")
+Item = TypeVar("Item")
+
+Unset = SkipJsonSchema[None]
+"""The value of a field that was left out; the document does not offer it."""
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class BaseSchema(BaseModel):
+    """Parent of every schema: reads attributes of rows, shows enums by value."""
+
+    model_config = ConfigDict(from_attributes=True, use_enum_values=True)
+
+
+class InputSchema(BaseSchema):
+    """Parent of what clients send: unknown fields are refused, and so is NUL, which PostgreSQL cannot store."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*")
+    @classmethod
+    def refuse_nul(cls, value: Any) -> Any:
+        """Raise for text with a NUL character."""
+        if isinstance(value, str) and "\0" in value:
+            raise PydanticCustomError("string_nul", "Text must not contain the NUL character")
+        return value
+
+
+class PatchSchema(InputSchema):
+    """Parent of partial changes: what is left out stays as it is, and null is no value.
+
+    Declare fields as `name: Name | Unset = None`; read them with `model_dump(exclude_unset=True)`.
+    """
+
+    @field_validator("*")
+    @classmethod
+    def refuse_null(cls, value: Any) -> Any:
+        """Raise for a field that was sent as null."""
+        if value is None:
+            raise PydanticCustomError("null", "Leave the field out, or give it a value")
+        return value
+
+
+class DefaultResponse(BaseSchema):
+    """An acknowledgement where there is no resource to show."""
+
+    status: bool = True
+    msg: str
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class Page(BaseSchema, Generic[Item]):
+    """One page of a list; `next_cursor` is null on the last one."""
+
+    items: list[Item]
+    next_cursor: str | None = None
+
+
+class PageQuery(InputSchema):
+    """What every list accepts."""
+
+    limit: int = Field(50, ge=1, le=100, description="rows a page")
+    cursor: str | None = Field(None, max_length=2000, description="`next_cursor` of the page before")
+
+
+class JSONResponse(Response, Generic[Content]):
+    """A JSON answer whose status is decided at run time.
+
+    Annotate the operation with `JSONResponse[ProjectResponse]`: that is what documents the body, and what the
+    validating mode holds it against. Renders schemas, lists of them (empty ones too) and plain values.
+    """
+
+    media_type = "application/json"
+
+    def __init__(
+        self,
+        content: Content,
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        background: BackgroundTask | None = None,
+    ) -> None:
+        super().__init__(content, status_code, headers, background=background)
+
+    def render(self, content: Any) -> bytes:
+        """Return the body as UTF-8 JSON."""
+        return to_json(content, by_alias=True)
