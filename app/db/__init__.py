@@ -1,0 +1,1 @@
+"""The database: engine, models' base, the tenant-bound session, roles and policies."""

@@ -1,0 +1,70 @@
+"""The engine: a pool of connections that open a transaction and its settings in one round trip."""
+
+from typing import Any
+
+import asyncpg
+import orjson
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.config import DatabaseSettings
+from app.exceptions import UnavailableError
+
+
+class Connection(asyncpg.Connection):
+    """A driver connection that sends `opening` together with the next BEGIN.
+
+    The settings that choose a tenant are local to the transaction and arrive with its first bytes, so there is no
+    moment at which a statement could run under another tenant's settings, and no extra round trip.
+    """
+
+    opening: str = ""
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 - the driver's
+        """Run a command; a BEGIN takes the opening statements with it, once."""
+        if self.opening and query.startswith("BEGIN"):
+            query, self.opening = query + self.opening, ""
+        return await super().execute(query, *args, timeout=timeout)
+
+
+class DatabaseAwayError(UnavailableError):
+    """The database cannot be reached. Try again in a moment."""
+
+    code = "database_away"
+
+
+async def connect(*args: Any, **options: Any) -> Any:
+    """Connect; raise `DatabaseAwayError` when nobody answers, so that no other OSError is taken for it."""
+    try:
+        return await asyncpg.connect(*args, **options)
+    except OSError as error:
+        raise DatabaseAwayError from error
+
+
+def to_json(value: Any) -> str:
+    """Encode a jsonb value; identifiers and times become text."""
+    return orjson.dumps(value, default=str).decode()
+
+
+def create_engine(config: DatabaseSettings, url: str, pool_size: int | None = None) -> AsyncEngine:
+    """Return an engine on `url`; `pool_size` connections at most, waited for `config.pool_timeout` seconds.
+
+    With `config.pooler` (pgbouncer before 1.21 in transaction mode) nothing is prepared by name, so that a
+    statement never meets a server connection that does not know it.
+    """
+    address = make_url(url)
+    options: dict[str, Any] = {"async_creator_fn": connect, "connection_class": Connection, "timeout": 5}
+    if config.pooler:
+        options["statement_cache_size"] = 0
+        address = address.update_query_dict({"prepared_statement_cache_size": "0"})
+    return create_async_engine(
+        address,
+        pool_size=pool_size or config.pool_size,
+        max_overflow=0,
+        pool_timeout=config.pool_timeout,
+        pool_recycle=1800,
+        connect_args=options,
+        json_serializer=to_json,
+        json_deserializer=orjson.loads,
+        hide_parameters=True,
+    )
