@@ -1,0 +1,1 @@
+"""Who did what, written in the transaction of the change."""

@@ -1,0 +1,1 @@
+"""Sign-in, sessions, and the gate that every request passes."""

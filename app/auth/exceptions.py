@@ -1,0 +1,33 @@
+"""What can go wrong with signing in."""
+
+from app.exceptions import BadRequestError, ForbiddenError, NotFoundError, UnauthenticatedError
+
+
+class WrongCredentialsError(UnauthenticatedError):
+    """The e-mail address or the password is wrong."""
+
+    code = "wrong_credentials"
+
+
+class RefreshRefusedError(UnauthenticatedError):
+    """The refresh token is unknown, expired or used up. Sign in again."""
+
+    code = "refresh_refused"
+
+
+class TenantHeaderError(BadRequestError):
+    """Name one tenant in the X-Tenant-ID header, as a UUID in lower case with dashes."""
+
+    code = "tenant_header"
+
+
+class TenantNotFoundError(NotFoundError):
+    """You are no member of such a tenant."""
+
+    code = "tenant_not_found"
+
+
+class ModuleDisabledError(ForbiddenError):
+    """Your tenant has switched this module off."""
+
+    code = "module_disabled"

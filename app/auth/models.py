@@ -1,0 +1,44 @@
+"""The rows of sign-in: global tables, reached by the services of `auth` alone."""
+
+import datetime as dt
+import uuid
+
+from sqlalchemy import ForeignKey, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.base import Base
+from app.db.mixin import IdMixin
+
+
+class Credential(Base):
+    """A user's password, as an argon2id hash in PHC form."""
+
+    __tablename__ = "credentials"
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    password_hash: Mapped[str]
+    changed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class AuthSession(IdMixin, Base):
+    """One signed-in device; access tokens name it, so that ending it ends them all at once."""
+
+    __tablename__ = "auth_sessions"
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[dt.datetime]
+    ended_at: Mapped[dt.datetime | None]
+
+
+class RefreshToken(IdMixin, Base):
+    """One link in a session's chain of refresh tokens; only the token's SHA-256 is kept.
+
+    `nonce` is set when the token is exchanged: the successor is an HMAC of it under the token itself, so that a
+    client whose answer was lost gets the same successor again, and nobody who reads this table can make one.
+    """
+
+    __tablename__ = "refresh_tokens"
+    session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("auth_sessions.id"), index=True)
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    exchanged_at: Mapped[dt.datetime | None]
+    nonce: Mapped[bytes | None]

@@ -1,0 +1,67 @@
+"""Passwords: argon2id, off the event loop, a bounded number at a time."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TypeVar
+
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from app.config import AuthSettings, settings
+from app.exceptions import UnavailableError
+
+Result = TypeVar("Result")
+
+QUEUE = 64
+"""How many may wait for a thread before the next one is told to come back."""
+
+
+class PasswordHasher:
+    """Hashes and verifies passwords (argon2id, RFC 9106; parameters by OWASP's minimum unless settings say more).
+
+    `auth.hash_workers` threads do the work, each with `auth.argon2_memory_kib` of memory; with `QUEUE` calls waiting
+    the next one raises `UnavailableError`, so that a flood of sign-ins costs neither memory nor the event loop.
+    """
+
+    def __init__(self, config: AuthSettings) -> None:
+        self.config = config
+        self.waiting = 0
+        self.threads = ThreadPoolExecutor(config.hash_workers, thread_name_prefix="argon2")
+
+    @cached_property
+    def hasher(self) -> Argon2Hasher:
+        """The algorithm with its parameters."""
+        return Argon2Hasher(
+            time_cost=self.config.argon2_iterations,
+            memory_cost=self.config.argon2_memory_kib,
+            parallelism=self.config.argon2_parallelism,
+        )
+
+    @cached_property
+    def decoy(self) -> str:
+        """A hash of nothing anybody knows: verified when there is no account, so that the time says nothing."""
+        return self.hasher.hash("no password hashes to this")
+
+    async def hash(self, password: str) -> str:
+        """Return the PHC string of a password."""
+        return await self.run(self.hasher.hash, password)
+
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Tell whether the password is right; without a stored hash it takes as long and is False."""
+        right = await self.run(self.hasher.verify, password, stored or self.decoy)
+        return right and stored is not None
+
+    async def run(self, work: Callable[..., Result], *arguments: str) -> Result:
+        """Do the work in a thread; raises `UnavailableError` when too many wait already."""
+        if self.waiting >= QUEUE:
+            raise UnavailableError("Too many sign-ins at once. Try again in a moment.")
+        self.waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
+        finally:
+            self.waiting -= 1
+
+
+passwords = PasswordHasher(settings.auth)
+"""The process's one hasher, so that its bound is one bound."""

@@ -1,0 +1,156 @@
+"""The rules of registering and signing in."""
+
+import datetime as dt
+import secrets
+import uuid
+
+from pydantic import SecretStr
+from sqlalchemy import select, update
+
+from app.auth.events import SignedIn, SignedOut, SignInFailed, TokenReused
+from app.auth.exceptions import RefreshRefusedError, WrongCredentialsError
+from app.auth.models import AuthSession, Credential, RefreshToken
+from app.auth.passwords import passwords
+from app.auth.schemas import LoginRequest, RegisterRequest, RegisterResponse, TokenResponse
+from app.auth.tokens import issue_access, new_refresh, successor, token_hash
+from app.config import settings
+from app.core.context import Context
+from app.db.tenancy import SYSTEM_TENANT_ID
+from app.tenants.schemas import TenantResponse
+from app.tenants.services import TenantService
+from app.users.models import User
+from app.users.schemas import UserResponse
+from app.users.services import UserService
+from app.utils.helpers import utcnow
+
+
+class RegistrationService:
+    """Bring a new person in."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.users = UserService(ctx)
+        self.tenants = TenantService(ctx)
+
+    async def register(self, data: RegisterRequest) -> RegisterResponse:
+        """Add a person, their password and their first tenant, all or nothing; raises `EmailTakenError`."""
+        user = await self.add_person(data.email, data.full_name, data.password)
+        tenant = await self.tenants.create(data.tenant_name, user.id)
+        return RegisterResponse(user=UserResponse.model_validate(user), tenant=TenantResponse.model_validate(tenant))
+
+    async def add_person(self, email: str, full_name: str, password: SecretStr) -> User:
+        """Add a person who can sign in; raises `EmailTakenError`.
+
+        The password is hashed before the first statement, so that no connection waits for it.
+        """
+        hashed = await passwords.hash(password.get_secret_value())
+        user = await self.users.create(email, full_name)
+        self.ctx.session.add(Credential(user_id=user.id, password_hash=hashed))
+        return user
+
+
+class SessionService:
+    """Sign in, stay signed in, sign out. Each session is one device; its refresh tokens form a chain."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+
+    async def login(self, data: LoginRequest) -> TokenResponse:
+        """Start a session; raises `WrongCredentialsError`, after the same time, for an unknown address too.
+
+        The account is read in a transaction of its own, so that no connection is held while the password is verified.
+        """
+        user_id, stored, usable = await self._credential(data.email)
+        right = await passwords.verify(data.password.get_secret_value(), stored)
+        if user_id is None or not (right and usable):
+            await self.ctx.track(SignInFailed(object_id=user_id))
+            raise WrongCredentialsError
+        return await self._start(user_id)
+
+    async def _credential(self, email: str) -> tuple[uuid.UUID | None, str | None, bool]:
+        """Return whose address it is, the stored hash, and whether the account may sign in."""
+        async with self.ctx.reader() as reader:
+            query = select(User.id, Credential.password_hash, User.disabled_at).join(
+                Credential, Credential.user_id == User.id
+            )
+            row = (await reader.session.execute(query.where(User.email == email))).one_or_none()
+        return (row.id, row.password_hash, row.disabled_at is None) if row else (None, None, False)
+
+    async def _start(self, user_id: uuid.UUID) -> TokenResponse:
+        """Add a session with its first refresh token, and announce it."""
+        refresh, life = new_refresh(), dt.timedelta(seconds=settings.auth.refresh_token_seconds)
+        session = AuthSession(user_id=user_id, expires_at=utcnow() + life)
+        self.ctx.session.add(session)
+        await self.ctx.session.flush()
+        self.ctx.session.add(RefreshToken(session_id=session.id, token_hash=token_hash(refresh)))
+        inside = await self.ctx.enter(SYSTEM_TENANT_ID, actor_id=user_id)
+        await inside.emit(SignedIn(object_id=session.id))
+        return self._answer(user_id, session.id, refresh)
+
+    async def refresh(self, token: str) -> TokenResponse:
+        """Exchange a refresh token for its successor and a new access token.
+
+        Repeating it is safe: within `auth.refresh_grace_seconds`, and while the successor is unused, the same token
+        yields the same successor, so that racing tabs and lost answers cost nothing. Later, somebody else holds a
+        copy: the session ends, in a transaction of its own, and `RefreshRefusedError` is raised.
+        """
+        link, session = await self._locked(token)
+        if not await self._is_alive(session):
+            raise RefreshRefusedError
+        if link.nonce is None:
+            link.nonce, link.exchanged_at = secrets.token_bytes(32), utcnow()
+            following = successor(token, link.nonce)
+            self.ctx.session.add(RefreshToken(session_id=session.id, token_hash=token_hash(following)))
+        elif not await self._may_repeat(link, following := successor(token, link.nonce)):
+            await self._revoke(session)
+            raise RefreshRefusedError
+        return self._answer(session.user_id, session.id, following)
+
+    async def _locked(self, token: str) -> tuple[RefreshToken, AuthSession]:
+        """Return the token's row and its session, locked against racers."""
+        query = select(RefreshToken).where(RefreshToken.token_hash == token_hash(token)).with_for_update()
+        link = await self.ctx.session.scalar(query)
+        if link is None:
+            raise RefreshRefusedError
+        session = await self.ctx.session.get_one(AuthSession, link.session_id)
+        return link, session
+
+    async def _is_alive(self, session: AuthSession) -> bool:
+        """Tell whether the session goes on: not ended, not expired, its owner not disabled."""
+        disabled = await self.ctx.session.scalar(select(User.disabled_at).where(User.id == session.user_id))
+        return session.ended_at is None and session.expires_at > utcnow() and disabled is None
+
+    async def _may_repeat(self, link: RefreshToken, following: str) -> bool:
+        """Tell whether an exchanged token may be exchanged again: soon, and its successor still unused."""
+        grace = dt.timedelta(seconds=settings.auth.refresh_grace_seconds)
+        used = select(RefreshToken.nonce).where(RefreshToken.token_hash == token_hash(following))
+        soon = link.exchanged_at is not None and utcnow() - link.exchanged_at <= grace
+        return soon and await self.ctx.session.scalar(used) is None
+
+    async def _revoke(self, session: AuthSession) -> None:
+        """End a session although the request will be refused."""
+        async with self.ctx.separate() as other:
+            await end_session(other, session.id)
+        await self.ctx.track(TokenReused(object_id=session.id))
+
+    async def logout(self) -> None:
+        """End the caller's session; no token of it is accepted once this is committed."""
+        user = self.ctx.current_user
+        await end_session(self.ctx, user.session_id)
+        inside = await self.ctx.enter(SYSTEM_TENANT_ID)
+        await inside.emit(SignedOut(object_id=user.session_id))
+
+    @staticmethod
+    def _answer(user_id: uuid.UUID, session_id: uuid.UUID, refresh: str) -> TokenResponse:
+        """Return the tokens as the client gets them."""
+        return TokenResponse(
+            access_token=issue_access(user_id, session_id),
+            refresh_token=refresh,
+            expires_in=settings.auth.access_token_seconds,
+        )
+
+
+async def end_session(ctx: Context, session_id: uuid.UUID) -> None:
+    """Mark a session as ended; idempotent."""
+    ended = update(AuthSession).where(AuthSession.id == session_id, AuthSession.ended_at.is_(None))
+    await ctx.session.execute(ended.values(ended_at=utcnow()))

@@ -1,0 +1,36 @@
+"""The `app` command: a literal table, whose commands are loaded when called, so that `app --help` is quick."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "dev": ("app.commands.dev", "Start everything on a bare machine: database, demo data, API."),
+    "serve": ("app.commands.serve", "Serve the API."),
+    "migrate": ("app.commands.migrate", "Bring the database's schema up to date, or print how."),
+    "permissions": ("app.commands.permissions", "Print which operation asks what, and which role holds it."),
+    "openapi": ("app.commands.openapi", "Print the OpenAPI document."),
+    "create-superuser": ("app.commands.superuser", "Create a superuser, or make one of a known person."),
+    "check": ("app.commands.check", "Check the configuration and the facts of the database."),
+}
+"""Command -> the module whose `run` it is, and what it does."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; without a name, or with --help, print the table. Exits with 2 for an unknown name."""
+    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in {"--help", "-h", "help"}:
+        sys.stdout.write(usage())
+        return
+    if name not in COMMANDS:
+        sys.stderr.write(f"app: there is no command {name!r}\n\n{usage()}")
+        raise SystemExit(2)
+    module = importlib.import_module(COMMANDS[name][0])
+    module.cli(args=rest, prog_name=f"app {name}")
+
+
+def usage() -> str:
+    """Return the table as text."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(["Usage: app COMMAND [OPTIONS]; app COMMAND --help says more.", "", *lines, ""])

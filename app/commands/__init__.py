@@ -1,0 +1,1 @@
+"""One module a command; `app.cli` names them and loads only the one that is called."""

@@ -1,0 +1,21 @@
+"""`app dev`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.embedded import dev
+
+cli = typer.Typer(add_completion=False)
+
+
+@cli.command()
+def run(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
+    data_dir: Annotated[Path, typer.Option(help="Where database and keys are kept.")] = dev.DEFAULT_DATA_DIR,
+    demo: Annotated[bool, typer.Option(help="Make demo tenants and people.")] = True,
+) -> None:
+    """Start everything on a bare machine, and keep it running until Ctrl-C."""
+    raise typer.Exit(dev.run(host, port, data_dir, demo))

@@ -1,0 +1,1 @@
+"""The mechanisms everything stands on: context, unit of work, access, routing, events."""

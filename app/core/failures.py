@@ -1,0 +1,67 @@
+"""What the database refuses, in the words of the API."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm.exc import StaleDataError
+
+from app.core.exceptions import TransactionConflictError
+from app.exceptions import AppError, ConflictError, NotFoundError, UnavailableError, UnprocessableError
+
+BY_STATE: dict[str, type[AppError]] = {
+    "40001": TransactionConflictError,  # serialization_failure
+    "40P01": TransactionConflictError,  # deadlock_detected
+    "23505": ConflictError,  # unique_violation
+    "23503": ConflictError,  # foreign_key_violation
+    "23514": UnprocessableError,  # check_violation
+    "42501": NotFoundError,  # insufficient_privilege: a row-security policy said no
+    "55P03": UnavailableError,  # lock_not_available
+    "57014": UnavailableError,  # query_canceled: statement_timeout
+    "25P03": UnavailableError,  # idle_in_transaction_session_timeout
+    "53300": UnavailableError,  # too_many_connections
+}
+"""PostgreSQL's SQLSTATE (appendix A of its manual) to our errors."""
+
+CLASSES: dict[str, type[AppError]] = {
+    "08": UnavailableError,
+    "57": UnavailableError,
+    "22": UnprocessableError,
+}
+"""The same by class, the first two characters: connection lost, operator intervention, data exception."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise our own errors in place of the driver's; what has no translation passes, and becomes a 500."""
+    try:
+        yield
+    except StaleDataError as error:
+        raise TransactionConflictError from error
+    except PoolTimeoutError as error:
+        raise UnavailableError("All database connections are busy. Try again in a moment.") from error
+    except DBAPIError as error:
+        found = translate(error)
+        if found is None:
+            raise
+        raise found from error
+
+
+def translate(error: DBAPIError) -> AppError | None:
+    """Return our error for the driver's, or None."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if error.connection_invalidated:
+        return UnavailableError()
+    if state == "23505":
+        return AppError.for_constraint(constraint_of(error), ConflictError)
+    kind = BY_STATE.get(state) or CLASSES.get(state[:2])
+    if kind is None and "DataError" in type(error.orig).__name__:
+        kind = UnprocessableError
+    return kind() if kind else None
+
+
+def constraint_of(error: DBAPIError) -> str:
+    """Return the name of the constraint that was violated, or nothing."""
+    cause = error.orig.__cause__ if error.orig else None
+    return getattr(cause, "constraint_name", None) or ""

@@ -1,0 +1,50 @@
+"""The OpenAPI document: access, headers and errors of every operation, written where they are enforced."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.core.permissions import Access
+from app.extensions.problems import Problem
+
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+TENANT_HEADER = {
+    "name": "X-Tenant-ID",
+    "in": "header",
+    "required": True,
+    "description": "selects one of the caller's tenants",
+    "schema": {"type": "string", "format": "uuid"},
+}
+SCHEMES = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+
+
+def document_access(access: Access, options: dict[str, Any]) -> dict[str, Any]:
+    """Return a route's options with `x-access`, the sign-in, the tenant's header and the errors in them."""
+    extra: dict[str, Any] = {"x-access": str(access)}
+    errors: dict[int | str, Any] = {"default": {"description": "A problem (RFC 9457)", "content": PROBLEM}}
+    if not access.open:
+        extra["security"] = [{"bearer": []}]
+        errors[401] = {"description": "Not signed in", "content": PROBLEM}
+    if access.needs_tenant or access.superuser:
+        errors[403] = {"description": "Not allowed", "content": PROBLEM}
+    if access.needs_tenant:
+        extra["parameters"] = [TENANT_HEADER]
+    return {
+        **options,
+        "openapi_extra": extra | (options.get("openapi_extra") or {}),
+        "responses": errors | (options.get("responses") or {}),
+    }
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """Return the document, made once: FastAPI's own, with the shape of problems and the way to sign in."""
+    if not app.openapi_schema:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        components = schema.setdefault("components", {})
+        components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema(
+            ref_template="#/components/schemas/{model}"
+        )
+        components["securitySchemes"] = SCHEMES
+        app.openapi_schema = schema
+    return app.openapi_schema

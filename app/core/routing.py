@@ -1,0 +1,239 @@
+"""Routes that declare their access, enforced before the body is parsed; and class-based views."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.datastructures import Default, DefaultPlaceholder
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import TypeAdapter, ValidationError
+
+from app.core.answers import check_answer
+from app.core.context import Context
+from app.core.exceptions import TransactionConflictError
+from app.core.openapi import document_access
+from app.core.permissions import Access, declared_access
+from app.exceptions import ForbiddenError
+from app.utils.schemas import JSONResponse
+
+View = TypeVar("View")
+Claim = TypeVar("Claim")
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing (RFC 9110, 9.2.1): their unit of work is read-only."""
+
+
+class Gate(Protocol, Generic[Claim]):
+    """Decides who may pass; `app.auth` answers."""
+
+    def identify(self, request: Request, access: Access) -> Claim:
+        """Return what the headers claim, verified without the database; raise 401 or 400."""
+
+    def enter(
+        self, request: Request, access: Access, claim: Claim, *, read_only: bool
+    ) -> AbstractAsyncContextManager[Context]:
+        """Begin a unit of work, raise 401, 403 or 404, yield the Context; commit when the block ends well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What routes need of the application that serves them; `app.state.serving`."""
+
+    gate: Gate[Any]
+    validate_answers: bool = False
+
+
+class AccessRoute(APIRoute):
+    """A route that knows its access, and answers inside one unit of work.
+
+    In order: the sign-in is verified (401), the body is read while no connection is held (413, 408), the unit of
+    work begins and the gate decides (401, 403, 404), FastAPI parses (422), the view runs, the work is committed, and
+    only then does the first byte of the answer leave. A lost race for the same rows runs the view again.
+    """
+
+    access: Access
+    attempts = 3
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self.access = declared_access(endpoint)
+        declared = declared_answer(endpoint)
+        if declared is not None and isinstance(options.get("response_model", Default(None)), DefaultPlaceholder):
+            options["response_model"] = declared
+        super().__init__(path, endpoint, **document_access(self.access, options))
+        self.checked = checked_parameters(self, self.access)
+        # An open operation that asks for no Context (liveness, say) opens no unit of work.
+        self.needs_work = not self.access.open or asks_for_context(self.dependant)
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        """Return the handler that puts access, unit of work and answer in order."""
+        answer = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            serving: Serving = request.app.state.serving
+            claim = serving.gate.identify(request, self.access)
+            await request.body()
+            if not self.needs_work:
+                return await self.answered(request, answer, serving)
+            for _ in range(self.attempts - 1):
+                try:
+                    return await self.work(request, answer, serving, claim)
+                except TransactionConflictError:
+                    continue
+            return await self.work(request, answer, serving, claim)
+
+        return handle
+
+    async def work(self, request: Request, answer: Callable[[Request], Any], serving: Serving, claim: Any) -> Response:
+        """Answer inside a unit of work of its own, which is committed when this returns."""
+        read_only = request.method in SAFE_METHODS
+        async with serving.gate.enter(request, self.access, claim, read_only=read_only) as context:
+            request.scope["context"] = request.state.caller = context
+            await self.check_object(request, context)
+            return await self.answered(request, answer, serving)
+
+    async def check_object(self, request: Request, context: Context) -> None:
+        """Ask the declared predicate about the object that the path names; 403 when it says no."""
+        if self.access.check is None:
+            return
+        if not await self.access.check(context, **read_parameters(self.checked, request.path_params)):
+            raise ForbiddenError
+
+    async def answered(self, request: Request, answer: Callable[[Request], Any], serving: Serving) -> Response:
+        """Return the answer; in the validating mode, only if it is what the operation declares."""
+        response: Response = await answer(request)
+        if serving.validate_answers:
+            check_answer(self, response)
+        return response
+
+
+def declared_answer(endpoint: Callable[..., Any]) -> Any | None:
+    """Return `T` for an operation annotated with `JSONResponse[T]`, else None."""
+    annotation = get_type_hints(endpoint, include_extras=True).get("return")
+    return get_args(annotation)[0] if get_origin(annotation) is JSONResponse else None
+
+
+def checked_parameters(route: APIRoute, access: Access) -> dict[str, TypeAdapter[Any]]:
+    """Return how to read the path's parameters that the predicate wants; TypeError for one the path does not have."""
+    if access.check is None:
+        return {}
+    hints = get_type_hints(access.check, include_extras=True)
+    wanted = list(inspect.signature(access.check).parameters)[1:]
+    unknown = set(wanted) - route.param_convertors.keys()
+    if unknown:
+        raise TypeError(f"{route.path}: check wants {', '.join(sorted(unknown))}, which the path does not name")
+    return {name: TypeAdapter(hints[name]) for name in wanted}
+
+
+def read_parameters(readers: dict[str, TypeAdapter[Any]], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the path's parameters in their types; a malformed one is the same 422 that FastAPI would raise."""
+    found = {}
+    for name, reader in readers.items():
+        try:
+            found[name] = reader.validate_python(given[name])
+        except ValidationError as error:
+            faults = [{**fault, "loc": ("path", name)} for fault in error.errors(include_url=False)]
+            raise RequestValidationError(faults) from error
+    return found
+
+
+def asks_for_context(dependant: Dependant) -> bool:
+    """Tell whether the Context is among what an operation depends on, at any depth."""
+    return dependant.call is current_context or any(map(asks_for_context, dependant.dependencies))
+
+
+async def current_context(request: Request) -> Context:
+    """Return the Context that the route opened."""
+    context: Context = request.scope["context"]
+    return context
+
+
+CurrentContext = Annotated[Context, Depends(current_context)]
+
+
+class Router(APIRouter):
+    """An APIRouter whose operations declare their access; methods wait for the `cbv` of their class.
+
+    `module` names the module that a tenant must have switched on for any of these operations.
+    """
+
+    def __init__(self, *, module: str | None = None, **options: Any) -> None:
+        super().__init__(route_class=AccessRoute, **options)
+        self.module = module
+        self.waiting: list[tuple[str, Callable[..., Any], dict[str, Any]]] = []
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        """Add a function now; keep a method until its class is known."""
+        access = declared_access(endpoint)
+        if self.module and access.resource and not access.module:
+            endpoint.__access__ = replace(access, module=self.module)  # type: ignore[attr-defined]
+        first = next(iter(inspect.signature(endpoint).parameters), None)
+        if first == "self" and "self" not in endpoint.__annotations__:
+            self.waiting.append((path, endpoint, options))
+        else:
+            super().add_api_route(path, endpoint, **options)
+
+
+def cbv(router: Router) -> Callable[[type[View]], type[View]]:
+    """Make a class a view: its attributes are the Context or services built with it, its methods are operations.
+
+    Raises TypeError for an attribute that is neither, or for a method that another class left waiting.
+    """
+
+    def bind(cls: type[View]) -> type[View]:
+        view = dataclass(cls)
+        parts = get_type_hints(view)
+        for name, kind in parts.items():
+            if kind is not Context and "ctx" not in inspect.signature(kind).parameters:
+                raise TypeError(f"{cls.__name__}.{name}: {kind.__name__} is neither Context nor built with one (ctx)")
+        waiting, router.waiting = router.waiting, []
+        for path, method, options in waiting:
+            if not method.__qualname__.startswith(f"{cls.__qualname__}."):
+                raise TypeError(f"{method.__qualname__} is a method of a class without @cbv(router)")
+            method.__annotations__["self"] = Annotated[view, Depends(builder(view, parts))]
+            router.add_api_route(path, method, **options)
+        return view
+
+    return bind
+
+
+def builder(view: Callable[..., Any], parts: dict[str, Any]) -> Callable[..., Any]:
+    """Return the dependency that builds a view for one request; a view without parts asks for no Context."""
+
+    async def build(context: CurrentContext) -> Any:
+        return view(**{name: context if kind is Context else kind(context) for name, kind in parts.items()})
+
+    async def build_bare() -> Any:
+        return view()
+
+    return build if parts else build_bare
+
+
+def check_routes(app: FastAPI, *, beside: frozenset[str] = frozenset()) -> None:
+    """Raise TypeError for an operation that came in past `Router`, or a method whose class lacks `cbv`.
+
+    `beside` names the paths of the document and its pages, which FastAPI adds itself.
+    """
+    for entry in iter_route_contexts(app.routes):
+        route = entry.original_route
+        if not isinstance(route, AccessRoute) and getattr(route, "path", None) not in beside:
+            raise TypeError(f"{getattr(route, 'path', route)} was not added by app.core.routing.Router")
+
+
+def operations(app: FastAPI) -> Iterator[tuple[str, str, AccessRoute]]:
+    """Yield method, path and route of every operation, in the order of the document."""
+    for entry in iter_route_contexts(app.routes):
+        if isinstance(entry.original_route, AccessRoute):
+            for method in sorted(entry.methods or ()):
+                yield method, entry.path or "", entry.original_route
+
+
+def check_routers(*routers: Router) -> None:
+    """Raise TypeError for a router whose methods still wait for a class."""
+    for router in routers:
+        for _, method, _ in router.waiting:
+            raise TypeError(f"{method.__module__}.{method.__qualname__} waits: decorate its class with @cbv(router)")

@@ -1,0 +1,1 @@
+"""The business: one package a module, none of which knows another."""

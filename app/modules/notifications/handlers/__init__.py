@@ -1,0 +1,1 @@
+"""What this module does when others have news: one file for each of them."""

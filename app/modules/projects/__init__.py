@@ -1,0 +1,1 @@
+"""Projects: the module that others are copied from."""

@@ -1,0 +1,28 @@
+"""What can have happened to a project."""
+
+from app.core.events import Event
+
+
+class ProjectCreated(Event):
+    """A project was created."""
+
+    action = "project.created"
+    name: str
+
+
+class ProjectUpdated(Event):
+    """A project was changed."""
+
+    action = "project.updated"
+
+
+class ProjectDeleted(Event):
+    """A project was deleted; it can be restored."""
+
+    action = "project.deleted"
+
+
+class ProjectRestored(Event):
+    """A deleted project came back."""
+
+    action = "project.restored"

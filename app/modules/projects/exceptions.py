@@ -1,0 +1,16 @@
+"""What can go wrong with projects."""
+
+from app.exceptions import ConflictError, NotFoundError
+
+
+class ProjectNotFoundError(NotFoundError):
+    """There is no such project here."""
+
+    code = "project_not_found"
+
+
+class ProjectNameTakenError(ConflictError):
+    """Another project has this name."""
+
+    code = "project_name_taken"
+    constraint = "uq_projects_name"

@@ -1,0 +1,23 @@
+"""The rows of projects."""
+
+import uuid
+
+from sqlalchemy import Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.base import Base
+from app.db.mixin import SoftDeleteMixin, TenantMixin, TimestampMixin, VersionMixin
+
+
+class Project(TenantMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
+    """A piece of work of one tenant; its name is unique among the tenant's living projects."""
+
+    __tablename__ = "projects"
+    name: Mapped[str]
+    description: Mapped[str]
+    status: Mapped[str] = mapped_column(default="active")
+    created_by: Mapped[uuid.UUID]
+    __table_args__ = (
+        Index("uq_projects_name", "tenant_id", "name", unique=True, postgresql_where=text("deleted_at is null")),
+        Index("ix_projects_created_at", "tenant_id", "created_at", "id"),
+    )

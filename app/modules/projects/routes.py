@@ -1,0 +1,70 @@
+"""HTTP of projects."""
+
+import uuid
+from typing import Annotated
+
+from fastapi import Query, Response
+
+from app.auth.permissions import access_control
+from app.core.dependencies import Expected
+from app.core.preconditions import etag
+from app.core.routing import Router, cbv
+from app.modules.projects.models import Project
+from app.modules.projects.permissions import ProjectPermission, may_change, may_restore
+from app.modules.projects.schemas import ProjectCreate, ProjectQuery, ProjectResponse, ProjectUpdate
+from app.modules.projects.services import ProjectService
+from app.utils.schemas import DefaultResponse, Page
+
+router = Router(prefix="/projects", tags=["projects"], module="projects")
+
+
+@cbv(router)
+class ProjectRoutes:
+    """The projects of the selected tenant."""
+
+    projects: ProjectService
+
+    @router.post("", status_code=201)
+    @access_control(ProjectPermission.write)
+    async def create(self, data: ProjectCreate, response: Response) -> ProjectResponse:
+        """Create a project."""
+        return show(await self.projects.create(data), response)
+
+    @router.get("")
+    @access_control(ProjectPermission.read)
+    async def list(self, query: Annotated[ProjectQuery, Query()]) -> Page[ProjectResponse]:
+        """List projects, newest first unless `sort` says otherwise."""
+        return await self.projects.list(query)
+
+    @router.get("/{project_id}")
+    @access_control(ProjectPermission.read)
+    async def get(self, project_id: uuid.UUID, response: Response) -> ProjectResponse:
+        """Show one project."""
+        return show(await self.projects.get(project_id), response)
+
+    @router.patch("/{project_id}")
+    @access_control(ProjectPermission.write, check=may_change)
+    async def update(
+        self, project_id: uuid.UUID, data: ProjectUpdate, expected: Expected, response: Response
+    ) -> ProjectResponse:
+        """Change a project; with If-Match, only the version that was read."""
+        return show(await self.projects.update(project_id, data, expected), response)
+
+    @router.delete("/{project_id}")
+    @access_control(ProjectPermission.write, check=may_change)
+    async def delete(self, project_id: uuid.UUID, expected: Expected) -> DefaultResponse:
+        """Delete a project; it can be restored."""
+        await self.projects.delete(project_id, expected)
+        return DefaultResponse(msg="The project was deleted.")
+
+    @router.post("/{project_id}/restore")
+    @access_control(ProjectPermission.write, check=may_restore)
+    async def restore(self, project_id: uuid.UUID, response: Response) -> ProjectResponse:
+        """Bring a deleted project back."""
+        return show(await self.projects.restore(project_id), response)
+
+
+def show(project: Project, response: Response) -> ProjectResponse:
+    """Return the project as the API shows it, its version in the ETag."""
+    response.headers["ETag"] = etag(project.version)
+    return ProjectResponse.model_validate(project)

@@ -1,0 +1,20 @@
+"""Every router of the application, in the order of the document."""
+
+from app.auth.routes import router as auth
+from app.core.routes import router as core
+from app.core.routing import Router
+from app.modules.notifications.routes import router as notifications
+from app.modules.projects.routes import router as projects
+from app.tenants.routes import router as tenants
+from app.users.routes import router as users
+
+PREFIX = "/api/v1"
+
+ROUTERS: list[Router] = [
+    auth,
+    users,
+    tenants,
+    projects,
+    notifications,
+    core,
+]

@@ -1,0 +1,1 @@
+"""Tenants, and the memberships that tie people to them."""
