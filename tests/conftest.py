@@ -1,0 +1,99 @@
+"""One real PostgreSQL for the run, one database a test worker, the application on it, and people to call it."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything reads the settings: tests depend on nothing that is set in the shell that runs them.
+for name in [name for name in os.environ if name.startswith("APP_")]:
+    del os.environ[name]
+os.environ |= {"APP_ENV": "testing", "APP_AUTH__SIGNING_KEYS": '["a key of the test suite, long enough to sign"]'}
+
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
+
+from app.core.unit_of_work import UnitOfWork
+from app.db import migrations
+from app.embedded.postgres import Postgres
+from app.main import create_app
+from tests.support import TEMPLATE, Cluster, Team, found_team
+
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+"""A test database need not survive a power cut."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the engine and prepare the template once, in the process that has no parent."""
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="gp-"))
+    folder.chmod(0o755)
+    engine = Postgres(folder / "pg", options=FAST)
+    config.add_cleanup(lambda: tear_down(engine, folder))
+    engine.start(60)
+    cluster = Cluster(engine.url("postgres", "postgres"))
+    asyncio.run(migrations.prepare(cluster.admin_url, TEMPLATE, "app"))
+    migrations.upgrade(cluster.url("app_migrator", TEMPLATE))
+    os.environ["GROUNDPLAN_TEST_CLUSTER"] = cluster.admin_url
+
+
+def tear_down(engine: Postgres, folder: Path) -> None:
+    """Stop the engine and remove what it left."""
+    engine.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run every test on asyncio, all on one loop."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The PostgreSQL of this run."""
+    return Cluster(os.environ["GROUNDPLAN_TEST_CLUSTER"])
+
+
+@pytest.fixture(scope="session")
+def database(cluster: Cluster) -> Iterator[str]:
+    """The name of this worker's own database, with all tables and no rows."""
+    name = f"gp_{uuid.uuid4().hex[:12]}"
+    asyncio.run(cluster.clone(name))
+    yield name
+    asyncio.run(cluster.drop(name))
+
+
+@pytest.fixture(scope="session")
+async def application(cluster: Cluster, database: str) -> AsyncIterator[FastAPI]:
+    """The application as it is shipped, started, on this worker's database."""
+    app = create_app(url=cluster.url("app_rw", database))
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture(scope="session")
+async def client(application: FastAPI) -> AsyncIterator[AsyncClient]:
+    """Somebody who has not signed in."""
+    transport = ASGITransport(application, raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://test/api/v1") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def work(application: FastAPI) -> UnitOfWork:
+    """What opens transactions, as the application's own gate does."""
+    found: UnitOfWork = application.state.serving.gate.work
+    return found
+
+
+@pytest.fixture
+async def team(client: AsyncClient, cluster: Cluster, database: str) -> Team:
+    """A new tenant with an owner, an admin, a member and a viewer, and a stranger who owns another tenant."""
+    return await found_team(client, cluster, database)
