@@ -5,7 +5,8 @@ from typing import ClassVar
 from app.audit.services import AuditService
 from app.auth.events import SignedIn, SignedOut
 from app.core.context import Context
-from app.core.events import ApplicationEvent, Event, Reaction, in_transaction
+from app.core.events import ApplicationEvent, Event
+from app.core.reactions import Reaction, in_transaction
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.modules.notifications.handlers import projects as notifications_of_projects
 from app.modules.projects.events import ProjectCreated, ProjectDeleted, ProjectRestored, ProjectUpdated

@@ -34,9 +34,9 @@ class LoginRequest(InputSchema):
 
 
 class RefreshRequest(InputSchema):
-    """A refresh token."""
+    """A refresh token. Longer than any is allowed: who sends the access token in its place is told that it is none."""
 
-    refresh_token: SecretStr = Field(min_length=1, max_length=200)
+    refresh_token: SecretStr = Field(min_length=1, max_length=2000)
 
 
 class TokenResponse(BaseSchema):

@@ -78,8 +78,8 @@ class SessionService:
 
     async def _start(self, user_id: uuid.UUID) -> TokenResponse:
         """Add a session with its first refresh token, and announce it."""
-        refresh, life = new_refresh(), dt.timedelta(seconds=settings.auth.refresh_token_seconds)
-        session = AuthSession(user_id=user_id, expires_at=utcnow() + life)
+        refresh = new_refresh()
+        session = AuthSession(user_id=user_id, expires_at=unused_until())
         self.ctx.session.add(session)
         await self.ctx.session.flush()
         self.ctx.session.add(RefreshToken(session_id=session.id, token_hash=token_hash(refresh)))
@@ -99,6 +99,7 @@ class SessionService:
             raise RefreshRefusedError
         if link.nonce is None:
             link.nonce, link.exchanged_at = secrets.token_bytes(32), utcnow()
+            session.expires_at = unused_until()
             following = successor(token, link.nonce)
             self.ctx.session.add(RefreshToken(session_id=session.id, token_hash=token_hash(following)))
         elif not await self._may_repeat(link, following := successor(token, link.nonce)):
@@ -148,6 +149,11 @@ class SessionService:
             refresh_token=refresh,
             expires_in=settings.auth.access_token_seconds,
         )
+
+
+def unused_until() -> dt.datetime:
+    """Return until when a session lives that is not used any more."""
+    return utcnow() + dt.timedelta(seconds=settings.auth.refresh_token_seconds)
 
 
 async def end_session(ctx: Context, session_id: uuid.UUID) -> None:

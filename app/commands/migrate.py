@@ -28,5 +28,6 @@ def run(
     if admin_url:
         name = make_url(url).database or database
         asyncio.run(migrations.prepare(admin_url, name, settings.database.role_prefix))
+        url = migrations.inside(admin_url, name)
     migrations.upgrade(url)
     typer.echo("The schema is up to date.")

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app.core.context import Context
-from app.core.events import ApplicationEvent, Event, Hub
+from app.core.events import ApplicationEvent, Event
 from app.core.exceptions import SilentChangeError
 from app.core.failures import translated
+from app.core.reactions import Hub
 from app.db.session import Database
 
 

@@ -25,8 +25,12 @@ async def prepare(admin_url: str, database: str, prefix: str) -> None:
     exists = await fetch(admin_url, "select 1 from pg_database where datname = :name", name=database)
     if not exists:
         await run(admin_url, [f"create database {database} owner {Roles.named(prefix).owner}"])
-    inside = make_url(admin_url).set(database=database).render_as_string(hide_password=False)
-    await run(inside, database_statements(database))
+    await run(inside(admin_url, database), database_statements(database))
+
+
+def inside(url: str, database: str) -> str:
+    """Return the same address in another database."""
+    return make_url(url).set(database=database).render_as_string(hide_password=False)
 
 
 async def run(url: str, statements: Iterable[str]) -> None:
