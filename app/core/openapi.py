@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.core.permissions import Access
-from app.extensions.problems import Problem
+from app.extensions.problems import problem_schemas
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 TENANT_HEADER = {
@@ -42,9 +42,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     if not app.openapi_schema:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         components = schema.setdefault("components", {})
-        components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema(
-            ref_template="#/components/schemas/{model}"
-        )
+        components.setdefault("schemas", {}).update(problem_schemas())
         components["securitySchemes"] = SCHEMES
         app.openapi_schema = schema
     return app.openapi_schema

@@ -3,6 +3,7 @@
 import io
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -11,23 +12,21 @@ from app.extensions import logs
 from tests.extensions.support import Lines
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """Run asynchronous tests on asyncio, as the servers do."""
-    return "asyncio"
-
-
 @pytest.fixture(autouse=True)
 def _logging_restored() -> Iterator[None]:
-    """Put logging back after a test that configured it."""
+    """Put logging back after a test that configured it, as it was for the tests before."""
     root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
-    handlers, level, output = list(root.handlers), root.level, logs.Output()
+    handlers, level, disabled = list(root.handlers), root.level, access.disabled
+    output, library = replace(logs._output), structlog.get_config()
+    # pytest undoes the capture of warnings behind logging's back; without this it would not be done again.
+    logging.captureWarnings(capture=False)
     yield
     logging.captureWarnings(capture=False)
-    root.handlers[:], access.disabled = handlers, False
+    root.handlers[:], access.disabled = handlers, disabled
     root.setLevel(level)
-    logs._output.threshold, logs._output.render, logs._output.stream = output.threshold, output.render, None
-    structlog.reset_defaults()
+    for name in ("threshold", "render", "stream"):
+        setattr(logs._output, name, getattr(output, name))
+    structlog.configure(**library)
     logs.clear()
 
 

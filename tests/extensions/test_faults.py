@@ -89,7 +89,7 @@ class Whole(BaseModel):
 
 
 KINDS: list[Any] = [
-    Colour, Literal["a"], HttpUrl, UUID, Json[Any], AwareDatetime, PastDate, Decimal, int, float, bool,
+    Colour, Literal["a"], HttpUrl, UUID, Json, AwareDatetime, PastDate, Decimal, int, float, bool,
     EmailStr, ZoneInfo, Base64Bytes, ImportString, IPvAnyAddress, list[int], dict[Colour, int], bytes, Cat,
     Talkative, Whole, Annotated[Cat | Dog, Field(discriminator="kind")], Annotated[str, Field(pattern="^a$")],
     Annotated[str, Field(max_length=1)], int | Colour,

@@ -69,6 +69,7 @@ def test_standard_error_by_default(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_before_configure(capsys: pytest.CaptureFixture[str]) -> None:
     """A line before the first `configure`, or through structlog itself after it, has the same form."""
+    logs._output.threshold, logs._output.render, logs._output.stream = 20, logs.Output().render, None
     log.info("early", password="hunter2")
     logs.configure("info", "json")
     structlog.get_logger("other").info("direct", password="hunter2")
@@ -173,7 +174,7 @@ def test_exception_forms(lines: Lines) -> None:
     error = ValueError("x")
     log.error("one", exc_info=error)
     log.error("two", exc_info=(ValueError, error, None))
-    log.error("three", exc_info=True)
+    log.exception("three")  # noqa: LOG004 - outside of a handler, on purpose
     logging.getLogger("y").error("four", exc_info=error)
     assert ["exception" in line for line in lines.all()] == [True, True, False, True]
 
