@@ -1,11 +1,13 @@
 """What tests share: the cluster, people who call the API, and a look past all policies."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from httpx2 import AsyncClient, Response
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient, Response
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -36,9 +38,7 @@ class Cluster:
 
     async def run(self, statement: str, database: str = "postgres") -> None:
         """Run a statement as the superuser, outside a transaction."""
-        engine = create_async_engine(
-            self.url("postgres", database), poolclass=NullPool, isolation_level="AUTOCOMMIT"
-        )
+        engine = create_async_engine(self.url("postgres", database), poolclass=NullPool, isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:
             await connection.execute(text(statement))
         await engine.dispose()
@@ -95,10 +95,23 @@ class Team:
         return caller
 
 
-async def register(client: AsyncClient) -> Caller:
-    """Register somebody with a tenant of their own, and sign them in."""
+@asynccontextmanager
+async def serve(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    """Yield somebody who calls an application that is not asked to check its database first."""
+    work = app.state.serving.gate.work
+    try:
+        transport = ASGITransport(app, raise_app_exceptions=False)
+        async with AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+            yield client
+    finally:
+        for sessions in (work.sessions, work.reserve):
+            await sessions.kw["bind"].dispose()
+
+
+async def register(client: AsyncClient, name: str = "Some Body") -> Caller:
+    """Register somebody with a tenant of their own, both of that name, and sign them in."""
     email = f"{uuid.uuid4().hex}@example.com"
-    body = {"email": email, "password": PASSWORD, "full_name": "Some Body", "tenant_name": "Some Tenant"}
+    body = {"email": email, "password": PASSWORD, "full_name": name, "tenant_name": name}
     made = await client.post("/auth/register", json=body)
     assert made.status_code == 201, made.text
     user_id, tenant_id = (uuid.UUID(made.json()[part]["id"]) for part in ("user", "tenant"))

@@ -102,7 +102,9 @@ def create_tenants() -> None:
         moment("updated_at", now=True),
         sa.Column("version", sa.Integer(), nullable=False),
     )
-    tenants = sa.table("tenants", sa.column("id", sa.Uuid()), sa.column("name"), sa.column("version"))
+    tenants = sa.table(
+        "tenants", sa.column("id", sa.Uuid()), sa.column("name", sa.String()), sa.column("version", sa.Integer())
+    )
     op.execute(sa.insert(tenants).values(id=SYSTEM_TENANT_ID, name="system", version=1))
     op.create_table(
         "memberships",

@@ -47,9 +47,7 @@ class PasswordHasher:
         Its parts are random and nothing is computed, so that the first sign-in takes no longer either.
         """
         salt, digest = (base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (16, 32))
-        cost = (
-            f"m={self.config.argon2_memory_kib},t={self.config.argon2_iterations},p={self.config.argon2_parallelism}"
-        )
+        cost = f"m={self.config.argon2_memory_kib},t={self.config.argon2_iterations},p={self.config.argon2_parallelism}"
         return f"$argon2id$v=19${cost}${salt}${digest}"
 
     async def hash(self, password: str) -> str:

@@ -10,11 +10,14 @@ from app.main import bare_app
 
 cli = typer.Typer(add_completion=False)
 
+WIDEST = 1000
+"""Columns a table may take: wider than any, so that each operation stands whole on its line, for `grep` too."""
+
 
 @cli.command()
 def run() -> None:
     """Print the matrix of operations and roles, then what each permission means; needs no database."""
-    console = Console(width=140)
+    console = Console(width=WIDEST)
     console.print(operation_table())
     console.print(permission_table())
 

@@ -1,5 +1,7 @@
 """`app serve`."""
 
+from typing import Annotated
+
 import typer
 import uvicorn
 
@@ -9,7 +11,11 @@ cli = typer.Typer(add_completion=False)
 
 
 @cli.command()
-def run(host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:
+def run(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="How many processes answer.")] = 1,
+) -> None:
     """Serve the API until a signal; requests under way are finished first."""
     settings.need("database.url")
     settings.need("auth.signing_keys")

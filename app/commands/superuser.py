@@ -7,18 +7,46 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from app.auth.schemas import SHORTEST_PASSWORD
+from app.auth.schemas import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from app.auth.superusers import create_superuser
+from app.commands.failures import told
 from app.config import settings
 from app.users.schemas import EmailAddress
+from app.utils.schemas import Name
 
 cli = typer.Typer(add_completion=False)
 
 
+def read_email(value: str) -> str:
+    """Return an address in its normal form."""
+    try:
+        return TypeAdapter(EmailAddress).validate_python(value)
+    except ValidationError:
+        raise typer.BadParameter(f"{value!r} is not a valid e-mail address") from None
+
+
+def read_name(value: str) -> str:
+    """Return a name without the space around it."""
+    try:
+        return TypeAdapter(Name).validate_python(value)
+    except ValidationError:
+        raise typer.BadParameter("a name has 1 to 200 characters") from None
+
+
+def read_password(*, from_stdin: bool) -> str:
+    """Return the first line of standard input, or what the person types."""
+    password: str = sys.stdin.readline().rstrip("\r\n") if from_stdin else typer.prompt("Password", hide_input=True)
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        raise typer.BadParameter(
+            f"it must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters", None, None, "password"
+        )
+    return password
+
+
 @cli.command()
 def run(
-    email: str,
-    full_name: Annotated[str, typer.Option(help="For a new person.")] = "Superuser",
+    email: Annotated[str, typer.Argument(callback=read_email, help="Who; an unknown address makes a new person.")],
+    full_name: Annotated[str, typer.Option(callback=read_name, help="For a new person.")] = "Superuser",
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
@@ -27,14 +55,8 @@ def run(
 
     Connects as the migrator: the application's own roles cannot write `is_superuser`.
     """
-    try:
-        address = TypeAdapter(EmailAddress).validate_python(email)
-    except ValidationError:
-        typer.echo(f"{email!r} is not a valid e-mail address.", err=True)
-        raise typer.Exit(2) from None
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt("Password", hide_input=True)
-    if len(password) < SHORTEST_PASSWORD:
-        typer.echo(f"The password must have at least {SHORTEST_PASSWORD} characters.", err=True)
-        raise typer.Exit(2)
-    created = asyncio.run(create_superuser(settings.need("database.migrate_url"), address, full_name, password))
-    typer.echo(f"{address} is {'a new' if created else 'now a'} superuser.")
+    url = settings.need("database.migrate_url")
+    password = read_password(from_stdin=password_stdin)
+    with told(url):
+        created = asyncio.run(create_superuser(url, email, full_name, password))
+    typer.echo(f"{email} is {'a new' if created else 'now a'} superuser.")

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from app.core.permissions import Access
 from app.extensions.problems import problem_schemas
@@ -35,6 +36,11 @@ def document_access(access: Access, options: dict[str, Any]) -> dict[str, Any]:
         "openapi_extra": extra | (options.get("openapi_extra") or {}),
         "responses": errors | (options.get("responses") or {}),
     }
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the name that generated clients give an operation: `project_create` for `ProjectRoutes.create`."""
+    return route.endpoint.__qualname__.replace("Routes.", "_").lower()
 
 
 def document(app: FastAPI) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.core.answers import check_answer
 from app.core.context import Context
 from app.core.exceptions import TransactionConflictError
-from app.core.openapi import document_access
+from app.core.openapi import document_access, operation_id
 from app.core.permissions import Access, declared_access
 from app.exceptions import ForbiddenError
 from app.utils.schemas import JSONResponse
@@ -162,7 +162,7 @@ class Router(APIRouter):
     """
 
     def __init__(self, *, module: str | None = None, **options: Any) -> None:
-        super().__init__(route_class=AccessRoute, **options)
+        super().__init__(route_class=AccessRoute, generate_unique_id_function=operation_id, **options)
         self.module = module
         self.waiting: list[tuple[str, Callable[..., Any], dict[str, Any]]] = []
 
