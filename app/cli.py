@@ -34,3 +34,7 @@ def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(["Usage: app COMMAND [OPTIONS]; app COMMAND --help says more.", "", *lines, ""])
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ cli = typer.Typer(add_completion=False)
 @cli.command()
 def run(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free one.")] = 8000,
     data_dir: Annotated[Path, typer.Option(help="Where database and keys are kept.")] = dev.DEFAULT_DATA_DIR,
     demo: Annotated[bool, typer.Option(help="Make demo tenants and people.")] = True,
 ) -> None:

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 from alembic.util import CommandError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
 from app.commands.failures import told
-from app.config import Address, settings
+from app.config import DatabaseSettings, settings
 from app.db import migrations
 
 cli = typer.Typer(add_completion=False)
@@ -18,7 +18,7 @@ cli = typer.Typer(add_completion=False)
 def read_address(value: str) -> str:
     """Return a database's address, if it is written as those of the settings are."""
     try:
-        return TypeAdapter(Address).validate_python(value)
+        return DatabaseSettings(url=value).url
     except ValidationError as error:
         raise typer.BadParameter(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 

@@ -37,9 +37,8 @@ def read_password(*, from_stdin: bool) -> str:
     """Return the first line of standard input, or what the person types."""
     password: str = sys.stdin.readline().rstrip("\r\n") if from_stdin else typer.prompt("Password", hide_input=True)
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        raise typer.BadParameter(
-            f"it must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters", None, None, "password"
-        )
+        length = f"{SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters"
+        raise typer.BadParameter(f"it must have {length}", param_hint="password")
     return password
 
 

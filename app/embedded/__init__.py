@@ -1,0 +1,1 @@
+"""The engines of a bare machine and what `app dev` does with them; never imported in production."""

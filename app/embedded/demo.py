@@ -1,0 +1,100 @@
+"""The demo data of a bare machine: two tenants, people in every role, a few projects."""
+
+import uuid
+from dataclasses import dataclass, replace
+
+from pydantic import SecretStr
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import async_sessionmaker
+
+from app.auth.services import RegistrationService
+from app.config import settings
+from app.core.context import Context, CurrentUser
+from app.core.permissions import BuiltInRole
+from app.core.unit_of_work import UnitOfWork
+from app.db.engine import create_engine
+from app.db.session import Database
+from app.hub import MessageHub
+from app.modules.projects.schemas import ProjectCreate
+from app.modules.projects.services import ProjectService
+from app.tenants.models import Tenant
+from app.tenants.services import MemberService, TenantService
+from app.users.services import UserService
+
+PASSWORD = "groundplan demo"  # noqa: S105 - printed for everybody who runs `app dev`
+OLIVIA, ADAM, MIA, VICTOR, GWEN = (f"{name}@example.com" for name in ("olivia", "adam", "mia", "victor", "gwen"))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tenant of the demo: its owner, its other people, its projects."""
+
+    name: str
+    owner: str
+    people: dict[str, BuiltInRole]
+    projects: tuple[str, ...]
+
+
+PLACES = (
+    Place(
+        "Acme",
+        OLIVIA,
+        {ADAM: BuiltInRole.admin, MIA: BuiltInRole.member, VICTOR: BuiltInRole.viewer},
+        ("Website", "Warehouse", "Annual report"),
+    ),
+    Place("Globex", GWEN, {OLIVIA: BuiltInRole.viewer, MIA: BuiltInRole.admin}, ("Rocket",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAccess:
+    """How to sign in to the demo, and the tenant to select."""
+
+    email: str
+    password: str
+    tenant_id: str
+
+
+async def seed(url: str) -> DemoAccess:
+    """Make the demo data through the services, as people would; what is there already stays. Idempotent."""
+    engine = create_engine(settings.database, url)
+    work = UnitOfWork(async_sessionmaker(engine, class_=Database, expire_on_commit=False), MessageHub)
+    try:
+        people = {email: await ensure_person(work, email) for email in (OLIVIA, ADAM, MIA, VICTOR, GWEN)}
+        tenants = [await ensure_place(work, place, people) for place in PLACES]
+    finally:
+        await engine.dispose()
+    return DemoAccess(OLIVIA, PASSWORD, str(tenants[0]))
+
+
+async def ensure_person(work: UnitOfWork, email: str) -> uuid.UUID:
+    """Return who has the address; add them when nobody has."""
+    async with work.begin(read_only=True) as ctx:
+        known = await UserService(ctx).find(email)
+    if known is not None:
+        return known.id
+    async with work.begin() as ctx:
+        name = email.partition("@")[0].capitalize()
+        return (await RegistrationService(ctx).add_person(email, name, SecretStr(PASSWORD))).id
+
+
+async def ensure_place(work: UnitOfWork, place: Place, people: dict[str, uuid.UUID]) -> uuid.UUID:
+    """Return the owner's tenant of that name; make it, with all that is in it, in one transaction when missing."""
+    owner_id = people[place.owner]
+    async with work.begin(actor_id=owner_id, read_only=True) as ctx:
+        known: uuid.UUID | None = await ctx.session.scalar(select(Tenant.id).where(Tenant.name == place.name))
+    if known is not None:
+        return known
+    async with work.begin(actor_id=owner_id) as ctx:
+        tenant = await TenantService(ctx).create(place.name, owner_id)
+        owner = CurrentUser(owner_id, place.owner, place.owner, is_superuser=False, session_id=owner_id)
+        await fill(replace(ctx, tenant_id=tenant.id, user=owner), place, people)
+    return tenant.id
+
+
+async def fill(ctx: Context, place: Place, people: dict[str, uuid.UUID]) -> None:
+    """Add the people and the projects of a place."""
+    for email, role in place.people.items():
+        await MemberService(ctx).add(people[email], role)
+    for name in place.projects:
+        await ProjectService(ctx).create(ProjectCreate(name=name, description=f"A project of {place.name}."))

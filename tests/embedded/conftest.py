@@ -1,0 +1,39 @@
+"""Fixtures of the engine's tests: short folders, and engines that are stopped whatever happens."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.embedded.postgres import Postgres
+
+Make = Callable[..., Postgres]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Yield a new folder that everybody may pass, with a path short enough for a socket."""
+    made = Path(tempfile.mkdtemp(prefix="gp-", dir="/tmp")).resolve()
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def make(folder: Path) -> Iterator[Make]:
+    """Yield a function that builds an engine (unless told otherwise in `folder`), to be stopped after the test."""
+    made: list[Postgres] = []
+
+    def build(data: Path | None = None, **more: Path) -> Postgres:
+        made.append(Postgres(data or folder / "postgres", options={"fsync": "off"}, **more))
+        return made[-1]
+
+    yield build
+    for postgres in made:
+        postgres.stop()
+
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused by PostgreSQL, and can be others")

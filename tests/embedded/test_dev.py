@@ -1,0 +1,143 @@
+"""`app dev`: what it refuses, what it keeps, and one whole life of it."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.embedded.dev import READY, claim_port, run, signing_key
+from app.embedded.postgres import EngineError
+from app.embedded.supervisor import hold
+from tests.embedded.support import alive, names, until
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@contextlib.contextmanager
+def listener() -> Iterator[int]:
+    """Listen on a free port, and yield it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_port_in_use_is_refused_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is made or started, one line names the port and what to do."""
+    with listener() as port:
+        assert run("127.0.0.1", port, folder / "data", demo=True) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"app dev: Cannot serve on port {port} of 127.0.0.1: Address already in use.")
+    assert "--port" in said.err
+    assert said.out == ""
+    assert names(folder) == []
+
+
+def test_a_second_start_hears_of_the_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the port and the data directory of the first, the second hears the address of the first."""
+    (folder / "dev.json").write_text('{"address": "http://127.0.0.1:4711"}')
+    with listener() as port, hold(folder):
+        assert run("127.0.0.1", port, folder, demo=True) == 1
+    assert "already runs with the data directory" in (error := capsys.readouterr().err)
+    assert "http://127.0.0.1:4711" in error
+
+
+@pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 0), ("192.0.2.1", 0), ("127.0.0.1", 65536)])
+def test_an_address_that_cannot_be_had(host: str, port: int) -> None:
+    """A host that is unknown or elsewhere, and a number that is no port, are refused with a clear line."""
+    with pytest.raises(EngineError, match=r"port \d+.* pass "):
+        claim_port(host, port)
+
+
+def test_a_free_port_is_found() -> None:
+    """Port 0 asks for any free one, for all addresses of the host alike."""
+    assert claim_port("localhost", 0) > 1023
+
+
+def test_a_data_directory_that_cannot_be_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A data directory below a file is refused with one line."""
+    (folder / "file").touch()
+    assert run("127.0.0.1", 0, folder / "file" / "data", demo=True) == 1
+    assert capsys.readouterr().err.startswith("app dev: Cannot make the data directory: ")
+
+
+def test_the_signing_key_is_kept(folder: Path) -> None:
+    """The key is made once, for its owner's eyes; one that was cut short is made anew."""
+    key = signing_key(folder)
+    assert len(key) >= 32
+    assert signing_key(folder) == key
+    assert (folder / "signing_key").stat().st_mode & 0o777 == 0o600
+    (folder / "signing_key").write_text(key[:10])
+    assert signing_key(folder) not in {key, key[:10]}
+
+
+@contextlib.contextmanager
+def app_dev(data: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run `app dev` as a process of its own, under a variable that leads the drivers of PostgreSQL astray."""
+    script = "import sys; from pathlib import Path; from app.embedded.dev import run; "
+    command = [sys.executable, "-c", f"{script}sys.exit(run('127.0.0.1', 0, Path(sys.argv[1]), True))", str(data)]
+    environment = {**os.environ, "PGPORT": "1"}
+    with subprocess.Popen(  # noqa: S603 - ours
+        command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_until(process: subprocess.Popen[str], word: str) -> str:
+    """Return what a process prints, up to a line with a word."""
+    lines: list[str] = []
+    for line in process.stdout or ():
+        lines.append(line)
+        if word in line:
+            return "".join(lines)
+    raise AssertionError("".join(lines))
+
+
+def ready(address: str) -> bool:
+    """Ask an API whether it is ready."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=5)
+    try:
+        connection.request("GET", READY)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def test_a_whole_life(folder: Path) -> None:
+    """From an empty folder to a sign-in; a killed API comes back; Ctrl-C ends it; the next start finds the data."""
+    data = folder / "data"
+    with app_dev(data) as process:
+        said = read_until(process, "  tenant  ")
+        assert [step for step in STEPS if step not in said] == []
+        record = json.loads((data / "dev.json").read_text())
+        assert f"Groundplan runs at {record['address']} " in said
+        assert "@/app?host=" in record["database_url"]
+        assert ready(record["address"])
+        [api] = record["processes"]["api"]
+        os.kill(api, signal.SIGKILL)
+        until(lambda: not alive(api))
+        assert until(lambda: ready(record["address"]), seconds=20)
+        process.send_signal(signal.SIGINT)
+        assert "Groundplan has stopped." in process.communicate(timeout=20)[0]
+        assert process.returncode == 0
+    assert names(data) == ["dev.lock", "postgres", "postgres.log", "signing_key"]
+    with app_dev(data) as process:
+        again = read_until(process, "  tenant  ")
+        assert again.splitlines()[-2:] == said.splitlines()[-2:]
+        process.terminate()
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+
+
+STEPS = ("PostgreSQL", "Roles and database", "Schema", "Demo data", "API", "/docs")
