@@ -1,0 +1,1 @@
+"""What a person does with `make run`, from outside: over HTTP, and with kill -9."""
