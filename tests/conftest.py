@@ -57,13 +57,13 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
-    """The PostgreSQL of this run."""
+    """Return the PostgreSQL of this run."""
     return Cluster(os.environ["GROUNDPLAN_TEST_CLUSTER"])
 
 
 @pytest.fixture(scope="session")
 def database(cluster: Cluster) -> Iterator[str]:
-    """The name of this worker's own database, with all tables and no rows."""
+    """Make this worker's own database, with all tables and no rows; yield its name."""
     name = f"gp_{uuid.uuid4().hex[:12]}"
     asyncio.run(cluster.clone(name))
     yield name
@@ -72,7 +72,7 @@ def database(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 async def application(cluster: Cluster, database: str) -> AsyncIterator[FastAPI]:
-    """The application as it is shipped, started, on this worker's database."""
+    """Start the application as it is shipped, on this worker's database."""
     app = create_app(url=cluster.url("app_rw", database))
     async with app.router.lifespan_context(app):
         yield app
@@ -80,7 +80,7 @@ async def application(cluster: Cluster, database: str) -> AsyncIterator[FastAPI]
 
 @pytest.fixture(scope="session")
 async def client(application: FastAPI) -> AsyncIterator[AsyncClient]:
-    """Somebody who has not signed in."""
+    """Yield somebody who has not signed in."""
     transport = ASGITransport(application, raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test/api/v1") as found:
         yield found
@@ -88,12 +88,12 @@ async def client(application: FastAPI) -> AsyncIterator[AsyncClient]:
 
 @pytest.fixture(scope="session")
 def work(application: FastAPI) -> UnitOfWork:
-    """What opens transactions, as the application's own gate does."""
+    """Return what opens transactions, as the application's own gate does."""
     found: UnitOfWork = application.state.serving.gate.work
     return found
 
 
 @pytest.fixture
 async def team(client: AsyncClient, cluster: Cluster, database: str) -> Team:
-    """A new tenant with an owner, an admin, a member and a viewer, and a stranger who owns another tenant."""
+    """Make a new tenant with an owner, an admin, a member and a viewer, and a stranger who owns another tenant."""
     return await found_team(client, cluster, database)

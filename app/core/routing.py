@@ -126,6 +126,9 @@ def checked_parameters(route: APIRoute, access: Access) -> dict[str, TypeAdapter
     unknown = set(wanted) - route.param_convertors.keys()
     if unknown:
         raise TypeError(f"{route.path}: check wants {', '.join(sorted(unknown))}, which the path does not name")
+    untyped = set(wanted) - hints.keys()
+    if untyped:
+        raise TypeError(f"{route.path}: check wants {', '.join(sorted(untyped))}, and does not say of which type")
     return {name: TypeAdapter(hints[name]) for name in wanted}
 
 
@@ -188,8 +191,8 @@ def cbv(router: Router) -> Callable[[type[View]], type[View]]:
         view = dataclass(cls)
         parts = get_type_hints(view)
         for name, kind in parts.items():
-            if kind is not Context and "ctx" not in inspect.signature(kind).parameters:
-                raise TypeError(f"{cls.__name__}.{name}: {kind.__name__} is neither Context nor built with one (ctx)")
+            if not fits_view(kind):
+                raise TypeError(f"{cls.__name__}.{name}: {kind!r} is neither Context nor built with one (ctx)")
         waiting, router.waiting = router.waiting, []
         for path, method, options in waiting:
             if not method.__qualname__.startswith(f"{cls.__qualname__}."):
@@ -199,6 +202,14 @@ def cbv(router: Router) -> Callable[[type[View]], type[View]]:
         return view
 
     return bind
+
+
+def fits_view(kind: Any) -> bool:
+    """Tell whether a view can hold it: the Context, or a class that is built with one."""
+    try:
+        return kind is Context or (isinstance(kind, type) and "ctx" in inspect.signature(kind).parameters)
+    except ValueError:  # the interpreter's own classes show no signature
+        return False
 
 
 def builder(view: Callable[..., Any], parts: dict[str, Any]) -> Callable[..., Any]:
@@ -219,9 +230,8 @@ def check_routes(app: FastAPI, *, beside: frozenset[str] = frozenset()) -> None:
     `beside` names the paths of the document and its pages, which FastAPI adds itself.
     """
     for entry in iter_route_contexts(app.routes):
-        route = entry.original_route
-        if not isinstance(route, AccessRoute) and getattr(route, "path", None) not in beside:
-            raise TypeError(f"{getattr(route, 'path', route)} was not added by app.core.routing.Router")
+        if not isinstance(entry.original_route, AccessRoute) and entry.path not in beside:
+            raise TypeError(f"{entry.path or entry.original_route} was not added by app.core.routing.Router")
 
 
 def operations(app: FastAPI) -> Iterator[tuple[str, str, AccessRoute]]:

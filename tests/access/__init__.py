@@ -1,0 +1,1 @@
+"""Who may call what, and in which order a request is refused."""
