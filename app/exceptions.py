@@ -16,7 +16,7 @@ class AppError(Exception):
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
     constraint: ClassVar[str] = ""
-    """The unique constraint or index whose violation means this error, where there is one."""
+    """The unique constraint or index whose violation means this error; the model takes its name from here."""
 
     def __init__(
         self,

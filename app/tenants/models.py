@@ -10,6 +10,7 @@ from sqlalchemy.types import Text
 from app.db.base import Base
 from app.db.mixin import TenantMixin, TenantRootMixin, TimestampMixin, VersionMixin
 from app.db.tenancy import MEMBERSHIP_ROWS, TENANTS_ROWS
+from app.tenants.exceptions import AlreadyMemberError
 from app.users.models import User
 
 
@@ -21,7 +22,7 @@ class Membership(TenantMixin, TimestampMixin, Base):
     role: Mapped[str]
     user: Mapped[User] = relationship(lazy="raise")
     __table_args__ = (
-        UniqueConstraint("tenant_id", "user_id"),
+        UniqueConstraint("tenant_id", "user_id", name=AlreadyMemberError.constraint),
         {"info": {"visibility": MEMBERSHIP_ROWS, "admin": True}},
     )
 

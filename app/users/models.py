@@ -7,6 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
 from app.db.mixin import IdMixin, TimestampMixin
+from app.users.exceptions import EmailTakenError
 
 
 class User(IdMixin, TimestampMixin, Base):
@@ -17,4 +18,4 @@ class User(IdMixin, TimestampMixin, Base):
     full_name: Mapped[str]
     is_superuser: Mapped[bool] = mapped_column(server_default="false")
     disabled_at: Mapped[dt.datetime | None]
-    __table_args__ = (Index("uq_users_email", "email", unique=True),)
+    __table_args__ = (Index(EmailTakenError.constraint, "email", unique=True),)

@@ -13,7 +13,7 @@ from app.utils.schemas import BaseSchema
 def normal_email(value: str) -> str:
     """Return an address in the one form in which it is stored and compared: NFC, lower case."""
     try:
-        found = validate_email(value, check_deliverability=False, test_environment=True)
+        found = validate_email(value, strict=True, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise PydanticCustomError("email", "This is not a valid e-mail address") from error
     return found.normalized.lower()

@@ -7,6 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
 from app.db.mixin import SoftDeleteMixin, TenantMixin, TimestampMixin, VersionMixin
+from app.modules.projects.exceptions import ProjectNameTakenError
+
+LIVING = text("deleted_at is null")
 
 
 class Project(TenantMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
@@ -18,6 +21,6 @@ class Project(TenantMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
     status: Mapped[str] = mapped_column(default="active")
     created_by: Mapped[uuid.UUID]
     __table_args__ = (
-        Index("uq_projects_name", "tenant_id", "name", unique=True, postgresql_where=text("deleted_at is null")),
+        Index(ProjectNameTakenError.constraint, "tenant_id", "name", unique=True, postgresql_where=LIVING),
         Index("ix_projects_created_at", "tenant_id", "created_at", "id"),
     )

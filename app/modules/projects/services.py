@@ -3,6 +3,7 @@
 import uuid
 
 from app.core.context import Context
+from app.core.events import Event
 from app.core.preconditions import Tags, refuse_stale
 from app.db.repository import changes
 from app.modules.projects.events import ProjectCreated, ProjectDeleted, ProjectRestored, ProjectUpdated
@@ -42,10 +43,7 @@ class ProjectService:
         refuse_stale(project.version, expected)
         for name, value in data.model_dump(exclude_unset=True).items():
             setattr(project, name, value)
-        before, after = changes(project)
-        if after:
-            await self.ctx.session.flush()
-            await self.ctx.emit(ProjectUpdated(object_id=project.id, before=before, after=after))
+        await self._save(project, ProjectUpdated)
         return project
 
     async def delete(self, project_id: uuid.UUID, expected: Tags) -> None:
@@ -53,14 +51,18 @@ class ProjectService:
         project = await self.projects.get(project_id)
         refuse_stale(project.version, expected)
         project.deleted_at = utcnow()
-        await self.ctx.session.flush()
-        await self.ctx.emit(ProjectDeleted(object_id=project.id))
+        await self._save(project, ProjectDeleted)
 
     async def restore(self, project_id: uuid.UUID) -> Project:
         """Bring a deleted project back; idempotent. Raises `ProjectNameTakenError` when the name went to another."""
         project = await self.projects.get(project_id, with_deleted=True)
-        if project.deleted_at is not None:
-            project.deleted_at = None
-            await self.ctx.session.flush()
-            await self.ctx.emit(ProjectRestored(object_id=project.id))
+        project.deleted_at = None
+        await self._save(project, ProjectRestored)
         return project
+
+    async def _save(self, project: Project, announcement: type[Event]) -> None:
+        """Write what was changed and announce it; where nothing was, neither."""
+        before, after = changes(project)
+        if after:
+            await self.ctx.session.flush()
+            await self.ctx.emit(announcement(object_id=project.id, before=before, after=after))
