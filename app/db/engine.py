@@ -8,6 +8,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.config import DatabaseSettings
+from app.db.compiler import TenantCompiler
 from app.exceptions import UnavailableError
 
 
@@ -57,7 +58,7 @@ def create_engine(config: DatabaseSettings, url: str, pool_size: int | None = No
     if config.pooler:
         options["statement_cache_size"] = 0
         address = address.update_query_dict({"prepared_statement_cache_size": "0"})
-    return create_async_engine(
+    engine = create_async_engine(
         address,
         pool_size=pool_size or config.pool_size,
         max_overflow=0,
@@ -68,3 +69,5 @@ def create_engine(config: DatabaseSettings, url: str, pool_size: int | None = No
         json_deserializer=orjson.loads,
         hide_parameters=True,
     )
+    engine.dialect.statement_compiler = TenantCompiler
+    return engine

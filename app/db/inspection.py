@@ -1,19 +1,17 @@
-"""What the tenant filter must know about a statement: what it writes, and whether something hides in it."""
+"""What the tenant filter must know about a statement before it is compiled: what it writes, and how."""
 
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Alias, ColumnClause, TableClause, TextClause, TextualSelect
-from sqlalchemy.orm import ORMExecuteState
+from sqlalchemy import ClauseElement, ColumnClause, TextClause
+from sqlalchemy.orm import FromStatement, ORMExecuteState
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import SelectBase
 
 from app.db.base import Base
 from app.db.mixin import TenantMixin, TenantRootMixin
-
-HARMLESS_TEXT = {"*", "1"}
-"""What SQLAlchemy itself writes as text, in `exists()`."""
 
 
 def is_tenant_row(row: Any) -> bool:
@@ -21,17 +19,23 @@ def is_tenant_row(row: Any) -> bool:
     return isinstance(row, TenantMixin | TenantRootMixin)
 
 
+def owner_column(cls: type[Any]) -> str | None:
+    """Return the attribute of a class that names the tenant, or None for a global class."""
+    if issubclass(cls, TenantMixin):
+        return "tenant_id"
+    return "id" if issubclass(cls, TenantRootMixin) else None
+
+
 @cache
 def tenant_tables() -> dict[str, type[Base]]:
     """Return the tables that hold tenants' rows, and their classes; fixed at the first statement."""
     classes: list[type[Base]] = [mapper.class_ for mapper in Base.registry.mappers]
-    owned = [cls for cls in classes if issubclass(cls, TenantMixin) or issubclass(cls, TenantRootMixin)]
-    return {cls.__tablename__: cls for cls in owned}
+    return {cls.__tablename__: cls for cls in classes if owner_column(cls)}
 
 
 def changed_table(state: ORMExecuteState) -> Iterator[str]:
     """Yield what the statement writes, where that is a tenant's table or cannot be told."""
-    statement: Any = state.statement
+    statement: Any = getattr(state.statement, "element", state.statement)
     if isinstance(statement, TextClause) and not statement.text.lstrip().lower().startswith("select"):
         yield "text()"
     if state.is_insert or state.is_update or state.is_delete:
@@ -45,66 +49,40 @@ def names_only(state: ORMExecuteState) -> bool:
     return state.is_update and isinstance(state.parameters, list)
 
 
-def moves_rows(state: ORMExecuteState) -> bool:
-    """Tell whether an UPDATE, or an INSERT's ON CONFLICT, would set tenant_id."""
+def unchecked_write(state: ORMExecuteState) -> str | None:
+    """Return why the rows of a write cannot be checked one by one, in words, or None."""
     statement: Any = state.statement
-    if state.is_insert:
-        clause = statement._post_values_clause
-        return "tenant_id" in {str(key) for key, _ in getattr(clause, "update_values_to_set", ())}
-    if not state.is_update:
-        return False
-    by_parameters = [] if names_only(state) else list(state.parameters or ())
-    return "tenant_id" in {getattr(key, "key", key) for key in [*(statement._values or ()), *by_parameters]}
-
-
-def first_opaque_part(state: ORMExecuteState) -> str | None:
-    """Return what in the statement cannot be narrowed, in words, or None."""
-    statement: Any = getattr(state.statement, "element", state.statement)
-    if state.is_insert:
-        return insert_fault(statement)
-    elements = list(visitors.iterate(statement))
-    known = {source for element in elements for source in mapped_sources(element)}
-    parts = (fault(element, known, statement) for element in elements)
-    return next((part for part in parts if part is not None), None)
-
-
-def insert_fault(statement: Any) -> str | None:
-    """Return why the rows of an INSERT cannot be checked, or None."""
-    if statement.select is not None:
+    if isinstance(statement, FromStatement) and isinstance(statement.element, UpdateBase):
+        return "from_statement() of a write"
+    if state.is_insert and statement.select is not None:
         return "INSERT ... SELECT"
-    if statement._values or statement._multi_values:
+    if state.is_insert and (statement._values or statement._multi_values):
         return "INSERT with values(): pass the rows as parameters"
+    if names_only(state) and state.execution_options.get("dml_strategy", "auto") not in {"auto", "bulk"}:
+        return "an UPDATE with rows that are not found by their keys"
+    if names_only(state) and any(is_opaque(element) for element in visitors.iterate(statement)):
+        return "a SELECT or text() in an UPDATE of rows by their keys"
     return None
 
 
-def mapped_sources(element: Any) -> Iterator[Any]:
-    """Yield the table, or the alias of one and the table below, that a mapped class brought into the statement."""
-    if "parententity" in element._annotations:
-        source = element.table if isinstance(element, ColumnClause) else element
-        yield source
-        if isinstance(source, Alias):
-            yield source.element
-
-
-def fault(element: Any, known: set[Any], statement: Any) -> str | None:
-    """Return why one element of a statement is opaque, or None."""
-    if isinstance(element, TextClause | TextualSelect):
-        return "text()"
-    if isinstance(element, UpdateBase) and element is not statement:
-        return "a write inside another statement"
-    if isinstance(element, ColumnClause) and element.is_literal and element.name not in HARMLESS_TEXT:
-        return "literal_column()"
-    if isinstance(element, ColumnClause):
-        bare = "parententity" not in element._annotations and is_bare(element.table, set())
+def moves_rows(state: ORMExecuteState) -> bool:
+    """Tell whether an UPDATE, or an INSERT's ON CONFLICT, would set what names the tenant."""
+    statement: Any = state.statement
+    if state.is_insert:
+        keys = list(getattr(statement._post_values_clause, "update_values_to_set", ()))
+    elif state.is_update:
+        keys = [*(statement._values or ()), *([] if names_only(state) else state.parameters or ())]
     else:
-        bare = isinstance(element, Alias | TableClause) and is_bare(element, known)
-    return "a table of tenants without its class" if bare else None
-
-
-def is_bare(source: Any, known: set[Any]) -> bool:
-    """Tell whether a table of tenants, or an alias of one, was named past its mapped class."""
-    if source in known:
         return False
-    while isinstance(source, Alias):
-        source = source.element
-    return isinstance(source, TableClause) and source.name in tenant_tables()
+    cls = state.bind_mapper.class_ if state.bind_mapper else None
+    return cls is not None and owner_column(cls) in {getattr(key, "key", key) for key in keys}
+
+
+def hides_rows(value: Any) -> bool:
+    """Tell whether a value of a row is SQL that could read other rows."""
+    return isinstance(value, ClauseElement) and any(is_opaque(element) for element in visitors.iterate(value))
+
+
+def is_opaque(element: Any) -> bool:
+    """Tell whether an element of an expression is a SELECT or text."""
+    return isinstance(element, SelectBase | TextClause) or (isinstance(element, ColumnClause) and element.is_literal)

@@ -2,27 +2,30 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, Executable, event, text
+from sqlalchemy import Connection, Executable, Select, event, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction, with_loader_criteria
 
 from app.db.base import Base
-from app.db.inspection import changed_table, first_opaque_part, is_tenant_row, moves_rows, names_only
+from app.db.compiler import TenantCriteria
+from app.db.exceptions import TenantViolationError
+from app.db.inspection import (
+    changed_table,
+    hides_rows,
+    is_tenant_row,
+    moves_rows,
+    names_only,
+    owner_column,
+    unchecked_write,
+)
 from app.db.mixin import SoftDeleteMixin, TenantMixin, TenantRootMixin
 
 NO_TENANT = uuid.UUID(int=0)
-SEEN = object()
-"""Marks a write that was looked into: SQLAlchemy selects the rows it will touch by the bare columns of its table."""
-
 SET_TENANT = text("select set_config('app.tenant_id', :tenant, true)").execution_options(
     unscoped="enters the tenant itself"
 )
-
-
-class TenantViolationError(RuntimeError):
-    """A statement or a row would leave the session's tenant; always a mistake in the code, never in the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class Database(AsyncSession):
         """Return the connection, past every check, to those who say why."""
         if not unscoped:
             raise TenantViolationError("connection() goes round the tenant: say connection(unscoped='why')")
-        return await super().connection(*args, **options)
+        return await super().connection(*args, unscoped=unscoped, **options)
 
 
 @event.listens_for(TenantSession, "after_begin")
@@ -132,62 +135,61 @@ def send_settings(session: TenantSession, _: SessionTransaction, connection: Con
 
 @event.listens_for(TenantSession, "do_orm_execute")
 def narrow(state: ORMExecuteState) -> None:
-    """Narrow SELECT, UPDATE and DELETE, check INSERT, refuse what the filter cannot see into."""
+    """Narrow SELECT, UPDATE and DELETE, check INSERT; `TenantCompiler` then refuses what was not reached."""
     session = state.session
     if not isinstance(session, TenantSession) or state.is_column_load:
         return
     session.changed.update(changed_table(state))
     if session.info.get("filter_off") or state.execution_options.get("unscoped"):
         return
-    if state.execution_options.get("seen") is not SEEN:
-        refuse_opaque(state)
-    if state.is_update or state.is_delete:
-        state.update_execution_options(seen=SEEN)
+    refuse_unchecked(state)
     if state.is_insert or names_only(state):
         check_rows(state, session.tenant_id)
-    else:
-        state.statement = scoped(
-            state.statement, session, with_deleted=state.execution_options.get("with_deleted", False)
-        )
+    if not names_only(state):
+        state.statement = scoped(state, session)
 
 
-def refuse_opaque(state: ORMExecuteState) -> None:
-    """Raise for a statement that holds a part in which another tenant's rows could hide."""
+def refuse_unchecked(state: ORMExecuteState) -> None:
+    """Raise for a statement that is none of the ORM, or writes rows that nobody can check."""
     if not state.is_orm_statement:
         raise TenantViolationError("not a statement over mapped classes: say execution_options(unscoped='why')")
-    part = None if state.is_relationship_load else first_opaque_part(state)
+    part = unchecked_write(state)
     if part is not None:
-        raise TenantViolationError(f"{part}: use the mapped classes, or say execution_options(unscoped='why')")
+        raise TenantViolationError(f"{part}, or say execution_options(unscoped='why')")
     if moves_rows(state):
-        raise TenantViolationError("tenant_id never changes")
+        raise TenantViolationError("what names a row's tenant never changes")
 
 
 def check_rows(state: ORMExecuteState, tenant_id: uuid.UUID | None) -> None:
     """Accept rows given as parameters only when each names the session's tenant."""
-    mapper = state.bind_mapper
-    if mapper is None or not issubclass(mapper.class_, TenantMixin):
+    cls = state.bind_mapper.class_ if state.bind_mapper else None
+    owner = owner_column(cls) if cls else None
+    if cls is None or owner is None:
         return
     rows: list[Any] = state.parameters if isinstance(state.parameters, list) else [state.parameters or {}]
-    if any(row.get("tenant_id") != tenant_id for row in rows):
-        raise TenantViolationError(f"{mapper.class_.__name__}: every row must name the session's tenant_id")
+    if any(row.get(owner) != tenant_id for row in rows):
+        raise TenantViolationError(f"{cls.__name__}: every row must name the session's tenant in {owner}")
 
 
-def scoped(statement: Any, session: TenantSession, *, with_deleted: bool) -> Executable:
+def scoped(state: ORMExecuteState, session: TenantSession) -> Executable:
     """Return the statement narrowed to the session's tenant in every entity, alias, subquery and lazy load."""
-    tenant = session.tenant_id
-    options = [] if with_deleted else [LIVE]
+    tenant, statement = session.tenant_id, cast("Select[Any]", state.statement)
+    options = [] if state.execution_options.get("with_deleted") else [LIVE]
     if tenant is None:
-        options += [with_loader_criteria(cls, own, include_aliases=True) for cls, own in own_rows(session.actor_id)]
+        seen = own_rows(session.actor_id if state.is_select else None)
+        options += [TenantCriteria(cls, own, **REACH) for cls, own in seen]
     else:
         options += [
-            with_loader_criteria(TenantMixin, lambda cls: cls.tenant_id == tenant, include_aliases=True),
-            with_loader_criteria(TenantRootMixin, lambda cls: cls.id == tenant, include_aliases=True),
+            TenantCriteria(TenantMixin, lambda cls: cls.tenant_id == tenant, **REACH),
+            TenantCriteria(TenantRootMixin, lambda cls: cls.id == tenant, **REACH),
         ]
-    narrowed: Executable = statement.options(*options)
-    return narrowed
+    return statement.options(*options)
 
 
-LIVE = with_loader_criteria(SoftDeleteMixin, lambda cls: cls.deleted_at.is_(None), include_aliases=True)
+REACH = {"include_aliases": True, "propagate_to_loaders": False}
+"""A criterion holds for aliases, and for one statement: what rows load later is narrowed when it is loaded."""
+
+LIVE = with_loader_criteria(SoftDeleteMixin, lambda cls: cls.deleted_at.is_(None), **REACH)
 
 
 def own_rows(actor_id: uuid.UUID | None) -> list[tuple[type[Any], Any]]:
@@ -203,17 +205,38 @@ def own_rows(actor_id: uuid.UUID | None) -> list[tuple[type[Any], Any]]:
     return found
 
 
+@event.listens_for(TenantSession, "before_attach")
+def check_attached(session: TenantSession, row: Any) -> None:
+    """Refuse a stored row of another tenant that comes in from elsewhere: what is expired of it would be read."""
+    if is_tenant_row(row) and inspect(row).has_identity:
+        refuse_foreign(session, row)
+
+
 @event.listens_for(TenantSession, "before_flush")
 def check_flush(session: TenantSession, _: UOWTransaction, __: Any) -> None:
     """Stamp new rows with the tenant, refuse rows of another one, note which tables change."""
     rows: list[Any] = [*session.new, *session.dirty, *session.deleted]
     for row in rows:
-        if not is_tenant_row(row) or (row in session.dirty and not session.is_modified(row)):
+        if row in session.dirty and not session.is_modified(row):
             continue
-        if row in session.new and getattr(row, "tenant_id", row.id) is None:
-            row.tenant_id = session.tenant_id or NO_TENANT
-        if not row.__bookkeeping__:
-            session.changed.add(row.__tablename__)
-        owner = row.tenant_id if isinstance(row, TenantMixin) else row.id
-        if owner != session.tenant_id and not session.info.get("filter_off"):
-            raise TenantViolationError(f"{type(row).__name__} is of another tenant than the session")
+        if not session.info.get("filter_off") and any(hides_rows(value) for value in inspect(row).dict.values()):
+            raise TenantViolationError(f"{type(row).__name__} holds a SELECT or text() as a value: read it first")
+        if is_tenant_row(row):
+            check_tenant_row(session, row)
+
+
+def check_tenant_row(session: TenantSession, row: Any) -> None:
+    """Stamp a new row, note its table, refuse it when it is, or was, of another tenant."""
+    if row in session.new and getattr(row, owner_column(type(row)) or "") is None:
+        row.tenant_id = session.tenant_id or NO_TENANT
+    if not row.__bookkeeping__:
+        session.changed.add(row.__tablename__)
+    refuse_foreign(session, row)
+
+
+def refuse_foreign(session: TenantSession, row: Any) -> None:
+    """Raise for a row that is of another tenant than the session, or was when it was read."""
+    owner = inspect(row).attrs[owner_column(type(row)) or ""]
+    owners = {owner.value, *(owner.history.deleted or ())}
+    if owners != {session.tenant_id} and not session.info.get("filter_off"):
+        raise TenantViolationError(f"{type(row).__name__} is of another tenant than the session")
