@@ -22,7 +22,7 @@ from app.core.unit_of_work import UnitOfWork
 from app.db import migrations
 from app.embedded.postgres import Postgres
 from app.main import create_app
-from tests.support import TEMPLATE, Cluster, Team, found_team
+from tests.support import TEMPLATE, Caller, Cluster, Team, found_team, register
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 """A test database need not survive a power cut."""
@@ -91,6 +91,12 @@ def work(application: FastAPI) -> UnitOfWork:
     """Return what opens transactions, as the application's own gate does."""
     found: UnitOfWork = application.state.serving.gate.work
     return found
+
+
+@pytest.fixture
+async def owner(client: AsyncClient) -> Caller:
+    """Register the owner of a new tenant, for tests that need nobody else: a tenth of a team's time."""
+    return await register(client)
 
 
 @pytest.fixture
