@@ -151,14 +151,5 @@ def run(statements: Iterable[str]) -> None:
 
 
 def downgrade() -> None:
-    """Drop everything, children first."""
-    for table in (
-        "audit_entries",
-        "memberships",
-        "tenants",
-        "refresh_tokens",
-        "auth_sessions",
-        "credentials",
-        "users",
-    ):
-        op.drop_table(table)
+    """Drop everything at once: tenants and memberships name each other, one by a key, one by a policy."""
+    op.execute("drop table audit_entries, memberships, tenants, refresh_tokens, auth_sessions, credentials, users")
