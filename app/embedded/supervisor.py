@@ -108,7 +108,7 @@ class Child:
             except TimeoutError:
                 say(f"{self.name} did not stop within {self.grace:g} s and is killed.")
                 os.killpg(self.process.pid, signal.SIGKILL)
-        await self.wait()
+            await self.wait()
 
 
 class Runner(Protocol):
