@@ -79,7 +79,7 @@ def operations_of(document: Schema) -> list[Operation]:
 class Examples:
     """Values that fit a JSON schema.
 
-    Free text holds `text` and is never the same twice; identifiers come from `ids` in turn, or are nobody's.
+    Free text holds `text` and is never the same twice; an identifier is the first of `ids`, or nobody's.
     """
 
     components: Schema
@@ -91,7 +91,7 @@ class Examples:
         """Return one value; raise KeyError for a schema of a kind that is not known here."""
         plain = self.alternatives(schema)[0]
         if "const" in plain or "enum" in plain:
-            return plain.get("const") or plain["enum"][0]
+            return plain["const"] if "const" in plain else plain["enum"][0]
         makers: dict[str, Callable[[Schema], Any]] = {
             "object": self.an_object,
             "array": self.an_array,
@@ -100,7 +100,7 @@ class Examples:
             "boolean": lambda _: True,
             "string": self.a_string,
         }
-        return makers[plain["type"]](plain)
+        return makers[plain.get("type", "string")](plain)
 
     def choices(self, schema: Schema) -> list[Any]:
         """Return several values: each of an enumeration, both ends of a range, every identifier, each alternative."""
@@ -139,7 +139,7 @@ class Examples:
         """Return text of the format and within the lengths."""
         kind = plain.get("format", "")
         if kind == "uuid" and self.ids:
-            return self.ids[next(self.numbers) % len(self.ids)]
+            return self.ids[0]
         if kind in FORMATS:
             return FORMATS[kind]()
         text = f"{next(self.numbers)} {self.text}"
@@ -148,4 +148,6 @@ class Examples:
 
 def a_number(plain: Schema) -> Any:
     """Return a number at an end of its range."""
+    if "exclusiveMinimum" in plain:
+        return plain["exclusiveMinimum"] + 1
     return plain.get("minimum", plain.get("maximum", 1))

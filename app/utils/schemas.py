@@ -38,11 +38,20 @@ class InputSchema(BaseSchema):
         return value
 
 
+def hide_defaults(schema: dict[str, Any]) -> None:
+    """Take the defaults out of a JSON schema."""
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
 class PatchSchema(InputSchema):
     """Parent of partial changes: what is left out stays as it is, and null is no value.
 
-    Declare fields as `name: Name | Unset = None`; read them with `model_dump(exclude_unset=True)`.
+    Declare fields as `name: Name | Unset = None`; read them with `model_dump(exclude_unset=True)`. The document does
+    not show that None: a client that sent it would be refused.
     """
+
+    model_config = ConfigDict(json_schema_extra=hide_defaults)
 
     @field_validator("*")
     @classmethod

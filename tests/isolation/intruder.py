@@ -3,7 +3,7 @@
 import itertools
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from httpx2 import Response
@@ -82,7 +82,10 @@ class Intruder:
     async def query_values(self) -> dict[str, list[Any]]:
         """Return what to try for each parameter: the rival's texts, identifiers and cursor where they fit."""
         bait = Examples(self.operation.components, self.rival.marker, self.rival.ids)
-        found = {name: bait.choices(schema) for name, schema in self.operation.named("query").items()}
+        found = {
+            name: [self.rival.marker if self.rival.marker in str(value) else value for value in bait.choices(schema)]
+            for name, schema in self.operation.named("query").items()
+        }
         if {"cursor", "limit"} <= found.keys():
             request = self.operation.request(self.examples)
             theirs = await self.rival.owner.call(**{**request, "params": {**request["params"], "limit": 1}})
@@ -91,8 +94,8 @@ class Intruder:
 
     async def writes(self) -> AsyncIterator[str]:
         """Write as anybody would, once with each of the rival's identifiers where the body wants one."""
-        for _ in self.rival.ids:
-            request = self.operation.request(self.examples)
+        for theirs in self.rival.ids:
+            request = self.operation.request(replace(self.examples, ids=[theirs]))
             for fault in self.faults(await self.me.call(**request), str(request)):
                 yield fault
             if not UUID.search(str(request.get("json"))):

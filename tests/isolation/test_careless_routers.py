@@ -11,7 +11,7 @@ from app.modules.projects.models import Project
 from app.modules.projects.permissions import ProjectPermission
 from app.modules.projects.repository import ProjectRepository
 from app.routes import ROUTERS
-from app.utils.schemas import DefaultResponse
+from app.utils.schemas import DefaultResponse, InputSchema
 from tests.examples import operations_of
 from tests.isolation.intruder import leaks_of
 from tests.isolation.lanes import open_lane
@@ -19,6 +19,7 @@ from tests.isolation.rivals import furnish
 from tests.support import Cluster
 
 HURRY = {"unscoped": "in a hurry"}
+ARCHIVE = text("update projects set status = 'archived' where id = :id")
 
 careless = Router(prefix="/careless", tags=["careless"])
 
@@ -38,13 +39,27 @@ async def found(name: str, ctx: CurrentContext) -> list[uuid.UUID]:
     return list(await ctx.session.scalars(query, {"name": name}, execution_options=HURRY))
 
 
+class Reference(InputSchema):
+    """A body that names an object."""
+
+    project_id: uuid.UUID
+
+
+@careless.post("/archive")
+@access_control(ProjectPermission.write)
+async def archive(data: Reference, ctx: CurrentContext) -> DefaultResponse:
+    """Write past the filter to whatever the body names, and say nothing of it."""
+    await ctx.session.execute(ARCHIVE, {"id": data.project_id}, execution_options=HURRY)
+    ctx.quiet("nobody needs to know")
+    return DefaultResponse(msg="done")
+
+
 @careless.post("/{project_id}/close")
 @access_control(ProjectPermission.write)
 async def close(project_id: uuid.UUID, ctx: CurrentContext) -> DefaultResponse:
     """Write past the filter, and answer like one that found nothing."""
-    query = text("update projects set status = 'archived' where id = :id")
     async with ctx.separate() as other:
-        await other.session.execute(query, {"id": project_id}, execution_options=HURRY)
+        await other.session.execute(ARCHIVE, {"id": project_id}, execution_options=HURRY)
         other.quiet("nobody needs to know")
     raise NotFoundError
 
@@ -80,6 +95,7 @@ async def test_careless_routes_are_found_by_standing_in_the_document(cluster: Cl
     assert {path for path, found in leaks.items() if found} == {
         "/careless/names",
         "/careless/found",
+        "/careless/archive",
         "/careless/{project_id}/close",
         "/careless/of/{tenant_id}",
     }
