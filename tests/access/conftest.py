@@ -7,7 +7,7 @@ from httpx2 import AsyncClient
 
 from app.main import create_app
 from tests.access.roles import ROLES, Cast, hire
-from tests.support import Cluster, serve
+from tests.support import Caller, Cluster, register, serve
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +21,9 @@ async def stage(cluster: Cluster, database: str) -> AsyncIterator[AsyncClient]:
 async def cast(stage: AsyncClient, cluster: Cluster, database: str) -> Cast:
     """Register a person for each role, to be put into one tenant after the other."""
     return await hire(stage, cluster, database)
+
+
+@pytest.fixture(scope="session")
+async def somebody(client: AsyncClient) -> Caller:
+    """Register an owner whose requests are refused before they change anything."""
+    return await register(client)

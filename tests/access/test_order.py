@@ -74,9 +74,9 @@ async def test_what_is_no_token_is_refused_first(case: str, application: FastAPI
     assert (exchange.status, exchange.code, exchange.reads) == (401, "unauthenticated", 0)
 
 
-async def test_two_tokens_are_none(application: FastAPI, team: Team) -> None:
+async def test_two_tokens_are_none(application: FastAPI, somebody: Caller) -> None:
     """A proxy and the application might each believe another one."""
-    line = team.owner.headers["Authorization"]
+    line = somebody.headers["Authorization"]
     exchange = await ask(application, "GET", "/users/me", lines("authorization", [line, line]))
     assert (exchange.status, exchange.reads) == (401, 0)
     assert (await ask(application, "GET", "/users/me", lines("authorization", [line]))).status == 200
@@ -120,19 +120,19 @@ async def test_without_permission_no_path_is_parsed(name: str, stage: AsyncClien
 
 
 @pytest.mark.parametrize("name", OF_TENANTS)
-async def test_without_a_tenant_no_body_is_read(name: str, application: FastAPI, team: Team) -> None:
+async def test_without_a_tenant_no_body_is_read(name: str, application: FastAPI, somebody: Caller) -> None:
     """Every operation of a tenant asks for the header first."""
-    operation, headers = OPERATIONS[name], lines("authorization", [team.owner.headers["Authorization"]])
+    operation, headers = OPERATIONS[name], lines("authorization", [somebody.headers["Authorization"]])
     exchange = await ask(application, operation.method, a_path(operation), headers)
     assert (exchange.status, exchange.code, exchange.reads) == (400, "tenant_header", 0)
 
 
 @pytest.mark.parametrize("case", BAD_TENANTS)
-async def test_what_names_no_single_tenant_is_refused(case: str, application: FastAPI, team: Team) -> None:
+async def test_what_names_no_single_tenant_is_refused(case: str, application: FastAPI, somebody: Caller) -> None:
     """There is one spelling, once; anything else is 400 before the body is read, also of one's own tenant."""
-    own = str(team.owner.tenant_id)
+    own = str(somebody.tenant_id)
     values = [value.replace(TENANT, own).replace(TENANT.upper(), own.upper()) for value in BAD_TENANTS[case]]
-    headers = lines("authorization", [team.owner.headers["Authorization"]]) + lines("x-tenant-id", values)
+    headers = lines("authorization", [somebody.headers["Authorization"]]) + lines("x-tenant-id", values)
     exchange = await ask(application, "POST", "/projects", headers, b"{")
     assert (exchange.status, exchange.code, exchange.reads) == (400, "tenant_header", 0)
 
@@ -152,7 +152,7 @@ async def test_a_tenant_that_is_not_ones_own_is_missing(tenant: str, team: Team)
     assert selected not in answer.text
 
 
-async def test_who_selects_no_tenant_needs_no_header(team: Team) -> None:
+async def test_who_selects_no_tenant_needs_no_header(somebody: Caller) -> None:
     """An operation that asks for sign-in alone does not look at the header."""
-    answer = await team.owner.call("GET", "/users/me", headers={"X-Tenant-ID": "acme"})
+    answer = await somebody.call("GET", "/users/me", headers={"X-Tenant-ID": "acme"})
     assert answer.status_code == 200

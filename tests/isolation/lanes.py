@@ -58,7 +58,7 @@ class Lane:
         found: Rows = {name: [] for name in [*await self.tables(), "tenants"]}
         keys = {name: "id" if name == "tenants" else "tenant_id" for name in found}
         parts = [
-            f"select '{name}' as name, to_jsonb(t) as row from {name} t where {key} = :tenant"  # noqa: S608 - catalogue
+            f"select '{name}' as name, to_jsonb(t) as row from {name} t where {key} = :tenant"
             for name, key in keys.items()
         ]
         query = f"{' union all '.join(parts)} order by name, row"

@@ -93,5 +93,5 @@ async def fill(lane: Lane, table: str, tenant_id: uuid.UUID, marker: str) -> Non
     values = {column.name: VALUES[column.type] for column in columns} | {"tenant_id": f"'{tenant_id}'"}
     names, row = ", ".join(values), ", ".join(values.values())
     replica = "with replica as (select set_config('session_replication_role', 'replica', true))"
-    insert = f"insert into {table} ({names}) select {row} from replica"  # noqa: S608 - names of the catalogue
+    insert = f"insert into {table} ({names}) select {row} from replica"
     await lane.run(f"{replica} {insert}", marker=marker)
