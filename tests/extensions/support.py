@@ -81,6 +81,7 @@ async def call(
     *,
     method: str = "GET",
     headers: Iterable[tuple[bytes, bytes]] = (),
+    query: bytes = b"",
     chunks: Iterable[bytes] = (),
     then: str = "wait",
 ) -> Reply:
@@ -114,7 +115,7 @@ async def call(
         "path": path,
         "raw_path": path.encode("utf-8", "replace"),
         "root_path": "",
-        "query_string": b"",
+        "query_string": query,
         "headers": list(headers),
         "client": ("127.0.0.1", 1),
         "server": ("test", 80),

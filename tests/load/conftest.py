@@ -1,0 +1,39 @@
+"""A tenant for bad requests to fail at, and the look behind the door after each of them."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import AsyncClient
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tests.load.door import Door, everything
+from tests.support import Cluster, found_team
+
+
+@pytest.fixture(scope="package")
+async def unlocked(application: FastAPI, client: AsyncClient, cluster: Cluster, database: str) -> Door:
+    """Make two tenants with a project each; nothing that these tests send may change them, so they share them."""
+    people = await found_team(client, cluster, database)
+    mine, other = await people.owner.create_project(), await people.stranger.create_project()
+    for _ in range(2):
+        await people.owner.create_project()
+    return Door(application, client, people, mine, other)
+
+
+@pytest.fixture(scope="package")
+async def witness(cluster: Cluster, database: str) -> AsyncIterator[AsyncConnection]:
+    """Yield a connection of the superuser."""
+    engine = create_async_engine(cluster.url("postgres", database), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        yield connection
+    await engine.dispose()
+
+
+@pytest.fixture
+async def door(unlocked: Door, witness: AsyncConnection) -> AsyncIterator[Door]:
+    """Yield the door, and look afterwards whether any row of any table is another than before."""
+    before = await everything(witness)
+    yield unlocked
+    assert await everything(witness) == before
