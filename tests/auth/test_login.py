@@ -9,7 +9,7 @@ from httpx2 import AsyncClient, Response
 
 from app.auth.tokens import signing_keys
 from app.config import settings
-from tests.support import PASSWORD, Cluster, Team, sign_in
+from tests.support import PASSWORD, Caller, Cluster, Team, sign_in
 
 
 async def login(client: AsyncClient, **body: Any) -> Response:
@@ -24,9 +24,9 @@ def said(answer: Response) -> dict[str, Any]:
     return problem
 
 
-async def test_the_answer_is_a_pair_of_tokens(client: AsyncClient, team: Team) -> None:
+async def test_the_answer_is_a_pair_of_tokens(client: AsyncClient, owner: Caller) -> None:
     """Signing in answers exactly the four members of the contract; the access token works at once."""
-    answer = await login(client, email=team.owner.email, password=PASSWORD)
+    answer = await login(client, email=owner.email, password=PASSWORD)
     assert answer.status_code == 200
     tokens = answer.json()
     assert tokens.keys() == {"access_token", "refresh_token", "token_type", "expires_in"}
@@ -34,12 +34,12 @@ async def test_the_answer_is_a_pair_of_tokens(client: AsyncClient, team: Team) -
     assert tokens["refresh_token"].startswith("gpr_")
     assert len(tokens["refresh_token"]) == len("gpr_") + 43
     me = await client.get("/users/me", headers={"Authorization": f"bearer {tokens['access_token']}"})
-    assert me.json()["id"] == str(team.owner.user_id)
+    assert me.json()["id"] == str(owner.user_id)
 
 
-async def test_the_access_token_says_who_and_nothing_of_what_they_may(client: AsyncClient, team: Team) -> None:
+async def test_the_access_token_says_who_and_nothing_of_what_they_may(client: AsyncClient, owner: Caller) -> None:
     """The token has the header of RFC 9068 with a `kid`, and six claims: no role, no permission, no tenant, no name."""
-    token = (await sign_in(client, team.owner.email))["access_token"]
+    token = (await sign_in(client, owner.email))["access_token"]
     header = jwt.get_unverified_header(token)
     kid, key = next(iter(signing_keys().items()))
     assert header == {"typ": "at+jwt", "alg": "HS256", "kid": kid}
@@ -47,29 +47,29 @@ async def test_the_access_token_says_who_and_nothing_of_what_they_may(client: As
     claims = jwt.decode(token, key, algorithms=["HS256"], audience=settings.auth.audience)
     assert claims.keys() == {"iss", "aud", "sub", "sid", "iat", "exp"}
     assert (claims["iss"], claims["aud"]) == ("groundplan", "groundplan-api")
-    assert claims["sub"] == str(team.owner.user_id)
+    assert claims["sub"] == str(owner.user_id)
     assert uuid.UUID(claims["sid"]).version == 7
     assert claims["exp"] - claims["iat"] == settings.auth.access_token_seconds
 
 
-async def test_each_sign_in_is_a_session_of_its_own(client: AsyncClient, team: Team) -> None:
+async def test_each_sign_in_is_a_session_of_its_own(client: AsyncClient, owner: Caller) -> None:
     """Two devices of one person share no session and no token."""
-    one, two = await sign_in(client, team.owner.email), await sign_in(client, team.owner.email)
+    one, two = await sign_in(client, owner.email), await sign_in(client, owner.email)
     sessions = {jwt.decode(tokens["access_token"], options={"verify_signature": False})["sid"] for tokens in (one, two)}
     assert len(sessions) == 2
     assert one["refresh_token"] != two["refresh_token"]
 
 
 async def test_only_the_hash_of_a_refresh_token_is_kept(
-    client: AsyncClient, team: Team, cluster: Cluster, database: str
+    client: AsyncClient, owner: Caller, cluster: Cluster, database: str
 ) -> None:
     """Nobody who reads the tables can refresh: neither the token nor its bytes are in them."""
-    token = (await sign_in(client, team.owner.email))["refresh_token"]
+    token = (await sign_in(client, owner.email))["refresh_token"]
     query = (
         "select t.* from refresh_tokens t join auth_sessions s on s.id = t.session_id where s.user_id = :user"
         " order by t.created_at desc limit 1"
     )
-    (row,) = await cluster.rows(database, query, user=team.owner.user_id)
+    (row,) = await cluster.rows(database, query, user=owner.user_id)
     assert len(row.token_hash) == 32
     assert token.encode() not in row.token_hash
     assert row.nonce is None

@@ -10,7 +10,7 @@ from httpx2 import AsyncClient, Response
 
 from app.config import settings
 from app.db.tenancy import SYSTEM_TENANT_ID
-from tests.support import Cluster, Team, sign_in
+from tests.support import Caller, Cluster, sign_in
 
 Tokens = dict[str, Any]
 
@@ -57,9 +57,9 @@ def sha256(token: str) -> bytes:
 
 
 @pytest.fixture
-async def tokens(client: AsyncClient, team: Team) -> Tokens:
-    """Sign the owner of the team in."""
-    return await sign_in(client, team.owner.email)
+async def tokens(client: AsyncClient, owner: Caller) -> Tokens:
+    """Sign the owner in."""
+    return await sign_in(client, owner.email)
 
 
 async def test_a_token_is_exchanged_for_the_next_pair(client: AsyncClient, tokens: Tokens) -> None:
@@ -106,7 +106,7 @@ async def test_racers_get_one_successor(client: AsyncClient, tokens: Tokens, clu
 
 
 async def test_a_token_that_comes_back_ends_the_session(
-    client: AsyncClient, tokens: Tokens, team: Team, cluster: Cluster, database: str
+    client: AsyncClient, tokens: Tokens, owner: Caller, cluster: Cluster, database: str
 ) -> None:
     """Once the successor was used, the old token ends the whole session, although its request is refused.
 
@@ -119,7 +119,7 @@ async def test_a_token_that_comes_back_ends_the_session(
     for each in (tokens, second, third):
         assert not await is_signed_in(client, each)
         assert await is_refused(client, each["refresh_token"])
-    assert await is_signed_in(client, {"access_token": team.owner.token})
+    assert await is_signed_in(client, {"access_token": owner.token})
     rows = await cluster.rows(
         database,
         "select action, outcome, tenant_id from audit_entries where object_id = :id order by id",

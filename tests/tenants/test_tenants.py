@@ -64,21 +64,21 @@ async def test_a_list_shows_ones_own_tenants_oldest_first(
     assert [tenant["id"] for tenant in (await list_tenants(client, team.owner))["items"]] == [str(team.owner.tenant_id)]
 
 
-async def test_pages_of_tenants(client: AsyncClient, team: Team) -> None:
+async def test_pages_of_tenants(client: AsyncClient, owner: Caller) -> None:
     """Walking through pages of two meets each tenant once; the last page has no cursor."""
     for number in range(4):
-        await create(client, team.owner, f"tenant {number}")
+        await create(client, owner, f"tenant {number}")
     found: list[str] = []
     query: dict[str, Any] = {"limit": 2}
     while True:
-        page = await list_tenants(client, team.owner, **query)
+        page = await list_tenants(client, owner, **query)
         found += [tenant["id"] for tenant in page["items"]]
         if page["next_cursor"] is None:
             break
         assert len(page["items"]) == 2
         query["cursor"] = page["next_cursor"]
     assert len(found) == len(set(found)) == 5
-    assert found == [tenant["id"] for tenant in (await list_tenants(client, team.owner))["items"]]
+    assert found == [tenant["id"] for tenant in (await list_tenants(client, owner))["items"]]
 
 
 async def test_a_cursor_is_its_persons_own(client: AsyncClient, team: Team) -> None:
@@ -103,11 +103,11 @@ async def test_a_cursor_is_its_persons_own(client: AsyncClient, team: Team) -> N
         {"name": "a", "disabled_modules": ["projects"]},
     ],
 )
-async def test_bad_input_makes_no_tenant(client: AsyncClient, team: Team, body: dict[str, Any]) -> None:
+async def test_bad_input_makes_no_tenant(client: AsyncClient, owner: Caller, body: dict[str, Any]) -> None:
     """A name of another form, or a field that is not the client's to set, is 422 and makes nothing."""
-    answer = await client.post("/tenants", json=body, headers=bearer(team.owner))
+    answer = await client.post("/tenants", json=body, headers=bearer(owner))
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
-    assert len((await list_tenants(client, team.owner))["items"]) == 1
+    assert len((await list_tenants(client, owner))["items"]) == 1
 
 
 async def test_nobody_has_no_tenants(client: AsyncClient) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from httpx2 import AsyncClient
 
-from tests.support import Cluster, Team, join
+from tests.support import Caller, Cluster, Team, join
 
 
 async def test_somebody_sees_themselves_with_every_tenant(
@@ -80,10 +80,10 @@ async def test_a_superuser_is_shown_as_one(team: Team, cluster: Cluster, databas
         [("Cookie", "access_token={token}")],
     ],
 )
-async def test_nobody_is_nobody(client: AsyncClient, team: Team, headers: list[tuple[str, str]]) -> None:
+async def test_nobody_is_nobody(client: AsyncClient, owner: Caller, headers: list[tuple[str, str]]) -> None:
     """Without exactly one good access token in the header the answer is 401 with a challenge."""
-    sent = [(name, value.format(token=team.owner.token)) for name, value in headers]
+    sent = [(name, value.format(token=owner.token)) for name, value in headers]
     answer = await client.get("/users/me", headers=sent)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
-    assert team.owner.token not in answer.text
+    assert owner.token not in answer.text

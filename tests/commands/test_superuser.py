@@ -1,0 +1,90 @@
+"""Making superusers."""
+
+import asyncio
+import uuid
+
+import pytest
+from httpx2 import AsyncClient
+
+from tests.commands.support import Outcome, call, run
+from tests.support import PASSWORD, Caller, Cluster, sign_in
+
+
+async def create(url: str, *arguments: str, password: str = PASSWORD) -> Outcome:
+    """Run the command as the role of an address, the password on its standard input."""
+    return await asyncio.to_thread(
+        run, "create-superuser", *arguments, "--password-stdin", stdin=f"{password}\n", APP_DATABASE__MIGRATE_URL=url
+    )
+
+
+async def test_a_new_person_is_made(client: AsyncClient, cluster: Cluster, database: str) -> None:
+    """An unknown address makes a person without a tenant who signs in with the password, and is a superuser."""
+    email = f"{uuid.uuid4().hex}@example.com"
+    url = cluster.url("app_migrator", database)
+    outcome = await create(url, f"{email.upper()}", "--full-name", " Ada ")
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"{email} is a new superuser.\n", "")
+    token = (await sign_in(client, email))["access_token"]
+    me = (await client.get("/users/me", headers={"Authorization": f"Bearer {token}"})).json()
+    assert (me["email"], me["full_name"], me["is_superuser"]) == (email, "Ada", True)
+    assert me["memberships"] == []
+
+
+async def test_a_known_person_keeps_password_and_name(
+    client: AsyncClient, owner: Caller, cluster: Cluster, database: str
+) -> None:
+    """A registered address becomes a superuser's; the new password is not theirs."""
+    outcome = await create(cluster.url("app_migrator", database), owner.email, password="another password")
+    assert (outcome.code, outcome.out) == (0, f"{owner.email} is now a superuser.\n")
+    me = (await owner.call("GET", "/users/me")).json()
+    assert (me["is_superuser"], me["full_name"]) == (True, "Some Body")
+    await sign_in(client, owner.email)
+    other = await client.post("/auth/login", json={"email": owner.email, "password": "another password"})
+    assert other.status_code == 401
+
+
+async def test_the_application_cannot_make_one(owner: Caller, cluster: Cluster, database: str) -> None:
+    """With the application's own role the database refuses, in one line without the password; nothing is changed."""
+    url = cluster.url("app_rw", database).replace("app_rw@", "app_rw:hunter2@")
+    outcome = await create(url, owner.email)
+    assert outcome.code == 1
+    assert 'refuses: permission denied to set role "app_owner"' in outcome.complaint
+    assert "hunter2" not in outcome.err
+    assert (await owner.call("GET", "/users/me")).json()["is_superuser"] is False
+
+
+async def test_the_application_cannot_write_the_flag(owner: Caller, cluster: Cluster, database: str) -> None:
+    """Nor does its role hold the right to the column."""
+    query = "select has_column_privilege(:role, 'users', 'is_superuser', :verb)"
+    for role in ("app_rw", "app_worker", "app_relay", "app_admin"):
+        for verb in ("INSERT", "UPDATE"):
+            assert await cluster.rows(database, query, role=role, verb=verb) == [(False,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ada",), "'ada' is not a valid e-mail address"),
+        (("ada@example.com\n",), "is not a valid e-mail address"),
+        (("ada@example.com", "--full-name", " "), "a name has 1 to 200 characters"),
+        (("ada@example.com", "--full-name", "x" * 201), "a name has 1 to 200 characters"),
+        ((), "Missing argument"),
+    ],
+)
+def test_a_wrong_argument_is_explained(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    """It exits with 2 before it asks for a password or a database."""
+    assert call("create-superuser", *arguments) == 2
+    out, err = capsys.readouterr()
+    assert said in " ".join(err.replace("│", " ").split())
+    assert out == ""
+
+
+async def test_a_password_has_a_length(cluster: Cluster, database: str) -> None:
+    """The same 8 to 256 characters as everybody's, else nobody is made; it is not shown."""
+    email = f"{uuid.uuid4().hex}@example.com"
+    outcome = await create(cluster.url("app_migrator", database), email, password="short 7")
+    assert outcome.code == 2
+    assert "it must have 8 to 256 characters" in outcome.err
+    assert "short 7" not in outcome.err
+    assert await cluster.rows(database, "select id from users where email = :email", email=email) == []
