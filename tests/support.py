@@ -4,17 +4,24 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 TEMPLATE = "app_template"
 PASSWORD = "a password of the tests"
+
+
+@cache
+def superuser(url: str) -> AsyncEngine:
+    """Return an engine that keeps no connection, so that any loop may use it, and asks the server's version once."""
+    return create_async_engine(url, poolclass=NullPool)
 
 
 @dataclass(frozen=True)
@@ -38,18 +45,14 @@ class Cluster:
 
     async def run(self, statement: str, database: str = "postgres") -> None:
         """Run a statement as the superuser, outside a transaction."""
-        engine = create_async_engine(self.url("postgres", database), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        engine = superuser(self.url("postgres", database)).execution_options(isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:
             await connection.execute(text(statement))
-        await engine.dispose()
 
     async def rows(self, database: str, query: str, **values: Any) -> list[Any]:
         """Return what a query finds for the superuser, past every policy."""
-        engine = create_async_engine(self.url("postgres", database), poolclass=NullPool)
-        async with engine.begin() as connection:
-            found = list(await connection.execute(text(query), values))
-        await engine.dispose()
-        return found
+        async with superuser(self.url("postgres", database)).begin() as connection:
+            return list(await connection.execute(text(query), values))
 
 
 @dataclass(frozen=True)
