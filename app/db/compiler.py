@@ -132,6 +132,12 @@ class TenantCompiler(PlainCompiler):  # type: ignore[misc] # a subclass of what 
             self.refuse(f"the function {func.name}")
         return super().visit_function(func, *args, **kw)
 
+    def visit_extract(self, extract: Any, **kwargs: Any) -> Any:
+        """Write an EXTRACT whose field is a word."""
+        if not extract.field.isidentifier():
+            self.refuse("extract() of more than a field")
+        return super().visit_extract(extract, **kwargs)
+
     def visit_custom_op_binary(self, element: Any, operator: Any, **kw: Any) -> Any:
         """Write an operator between two values."""
         self.check_operator(operator)

@@ -11,6 +11,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import SelectBase
 
 from app.db.base import Base
+from app.db.compiler import TenantCriteria
 from app.db.mixin import TenantMixin, TenantRootMixin
 
 
@@ -42,6 +43,16 @@ def changed_table(state: ORMExecuteState) -> Iterator[str]:
         cls = tenant_tables().get(statement.table.name)
         if cls is not None and not cls.__bookkeeping__:
             yield statement.table.name
+
+
+def without_criteria(statement: Any) -> Any:
+    """Return a statement without the criteria that a row brings along from the one that loaded it.
+
+    What is read of a stored row is found by its key alone, and what a relation loads is narrowed anew.
+    """
+    bare = statement._generate()
+    bare._with_options = tuple(option for option in statement._with_options if not isinstance(option, TenantCriteria))
+    return bare
 
 
 def names_only(state: ORMExecuteState) -> bool:

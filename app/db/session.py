@@ -2,9 +2,9 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Connection, Executable, Select, event, inspect, text
+from sqlalchemy import Connection, Executable, event, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction, with_loader_criteria
 
@@ -19,6 +19,7 @@ from app.db.inspection import (
     names_only,
     owner_column,
     unchecked_write,
+    without_criteria,
 )
 from app.db.mixin import SoftDeleteMixin, TenantMixin, TenantRootMixin
 
@@ -137,7 +138,10 @@ def send_settings(session: TenantSession, _: SessionTransaction, connection: Con
 def narrow(state: ORMExecuteState) -> None:
     """Narrow SELECT, UPDATE and DELETE, check INSERT; `TenantCompiler` then refuses what was not reached."""
     session = state.session
-    if not isinstance(session, TenantSession) or state.is_column_load:
+    if not isinstance(session, TenantSession):
+        return
+    if state.is_column_load:
+        state.statement = without_criteria(state.statement)
         return
     session.changed.update(changed_table(state))
     if session.info.get("filter_off") or state.execution_options.get("unscoped"):
@@ -173,23 +177,21 @@ def check_rows(state: ORMExecuteState, tenant_id: uuid.UUID | None) -> None:
 
 def scoped(state: ORMExecuteState, session: TenantSession) -> Executable:
     """Return the statement narrowed to the session's tenant in every entity, alias, subquery and lazy load."""
-    tenant, statement = session.tenant_id, cast("Select[Any]", state.statement)
+    tenant, statement = session.tenant_id, without_criteria(state.statement)
     options = [] if state.execution_options.get("with_deleted") else [LIVE]
     if tenant is None:
         seen = own_rows(session.actor_id if state.is_select else None)
-        options += [TenantCriteria(cls, own, **REACH) for cls, own in seen]
+        options += [TenantCriteria(cls, own, include_aliases=True) for cls, own in seen]
     else:
         options += [
-            TenantCriteria(TenantMixin, lambda cls: cls.tenant_id == tenant, **REACH),
-            TenantCriteria(TenantRootMixin, lambda cls: cls.id == tenant, **REACH),
+            TenantCriteria(TenantMixin, lambda cls: cls.tenant_id == tenant, include_aliases=True),
+            TenantCriteria(TenantRootMixin, lambda cls: cls.id == tenant, include_aliases=True),
         ]
-    return statement.options(*options)
+    narrowed: Executable = statement.options(*options)
+    return narrowed
 
 
-REACH = {"include_aliases": True, "propagate_to_loaders": False}
-"""A criterion holds for aliases, and for one statement: what rows load later is narrowed when it is loaded."""
-
-LIVE = with_loader_criteria(SoftDeleteMixin, lambda cls: cls.deleted_at.is_(None), **REACH)
+LIVE = with_loader_criteria(SoftDeleteMixin, lambda cls: cls.deleted_at.is_(None), include_aliases=True)
 
 
 def own_rows(actor_id: uuid.UUID | None) -> list[tuple[type[Any], Any]]:
