@@ -124,6 +124,27 @@ async def test_a_cancelled_commit_is_finished(cluster: Cluster) -> None:
     await cluster.drop(name)
 
 
+async def test_a_cancelled_statement_leaves_nothing(stage: Stage, team: Team) -> None:
+    """Cancelled twice while a statement runs: what was written is undone, and the one connection serves on."""
+    wrote = asyncio.Event()
+
+    async def step(ctx: Context) -> None:
+        await ProjectService(ctx).create(ProjectCreate(name="cancelled"))
+        wrote.set()
+        await run_sql(ctx, "select pg_sleep(5)")
+
+    async with stage(team.owner, step, pool_size=1) as caller:
+        task = asyncio.create_task(caller.call("POST", "/trial"))
+        await wrote.wait()
+        for _ in range(2):
+            await asyncio.sleep(0.05)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        answer = await caller.call("GET", "/projects")
+    assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
 SLOW_COMMIT = (
     "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.5); return null; end $$",
     "create constraint trigger slow after insert on projects deferrable initially deferred"
