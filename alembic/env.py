@@ -25,7 +25,8 @@ def run(connection: Connection) -> None:
     """Migrate on a connection, under the lock."""
     connection.execute(text(f"set lock_timeout = '{WAIT_FOR_OTHERS}'"))
     connection.execute(text("select pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
-    connection.execute(text(f"set lock_timeout = '{WAIT_FOR_LOCKS}'"))
+    patience = context.config.attributes.get("lock_timeout", WAIT_FOR_LOCKS)
+    connection.execute(text(f"set lock_timeout = '{patience}'"))
     connection.execute(text(f"set role {roles().owner}"))
     connection.commit()
     context.configure(connection=connection, target_metadata=Base.metadata, compare_server_default=True)
