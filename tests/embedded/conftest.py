@@ -1,6 +1,7 @@
 """Fixtures of the engine's tests: short folders, and engines that are stopped whatever happens."""
 
 import os
+import pwd
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.embedded.postgres import Postgres
+from app.embedded.postgres import Postgres, first_closed, wheel_programs
 
 Make = Callable[..., Postgres]
 
@@ -36,4 +37,12 @@ def make(folder: Path) -> Iterator[Make]:
         postgres.stop()
 
 
+def closed_to_nobody() -> bool:
+    """Tell whether the environment stands in a folder that nobody cannot enter, such as root's home."""
+    return os.geteuid() == 0 and first_closed(wheel_programs(), pwd.getpwnam("nobody").pw_uid) is not None
+
+
+open_to_nobody = pytest.mark.skipif(
+    closed_to_nobody(), reason=".venv stands in a folder that the user nobody cannot enter: run from an open one"
+)
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused by PostgreSQL, and can be others")

@@ -16,7 +16,7 @@ import pytest
 
 from app.embedded import postgres as module
 from app.embedded.postgres import SOCKET, EngineError, Postgres, command_lines, private_folder
-from tests.embedded.conftest import Make, root_only
+from tests.embedded.conftest import Make, open_to_nobody, root_only
 from tests.embedded.support import alive, ask, children_of, kill_everything, names, until
 
 KEEP = ("create table kept (name text)", "insert into kept values ('Ärger')")
@@ -268,6 +268,7 @@ def test_a_data_directory_that_cannot_be(make: Make, folder: Path) -> None:
 
 
 @root_only
+@open_to_nobody
 def test_root_runs_it_as_nobody(make: Make) -> None:
     """PostgreSQL refuses root: where nobody can go, nobody runs it."""
     postgres = make()
@@ -297,6 +298,7 @@ def test_root_in_a_folder_closed_to_nobody(make: Make, folder: Path) -> None:
 
 
 @root_only
+@open_to_nobody
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="this system has no setpriv")
 def test_a_cluster_of_nobody_in_a_folder_that_was_closed_later(make: Make, folder: Path) -> None:
     """The owner of a cluster decides how it is run: nobody's stays nobody's when the way to it is closed."""
@@ -312,6 +314,7 @@ def test_a_cluster_of_nobody_in_a_folder_that_was_closed_later(make: Make, folde
 
 
 @root_only
+@open_to_nobody
 def test_no_way_to_run_it(make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where neither nobody nor root can run it, the message names the closed folder and what to do."""
     folder.chmod(0o700)
