@@ -1,11 +1,13 @@
 """What a command says when the database fails it: one line, and status 1."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 FAILURES = (OSError, DBAPIError)
 """What is raised when a database is away, or refuses."""
@@ -29,3 +31,22 @@ def in_words(url: str, error: Exception) -> str:
     verb = "refuses" if isinstance(error, DBAPIError) else "does not answer"
     said = " ".join(str(cause).split()) or type(cause).__name__
     return f"the database at {make_url(url).render_as_string()} {verb}: {said}"
+
+
+async def ask(url: str, question: Callable[[AsyncEngine], Awaitable[list[str]]]) -> list[str]:
+    """Return what a check finds on an address; a database that fails is a finding."""
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        return await question(engine)
+    except FAILURES as error:
+        return [in_words(url, error)]
+    finally:
+        await engine.dispose()
+
+
+def end_with(faults: Sequence[str]) -> None:
+    """End the command with status 1 and a line for each fault; go on when there is none."""
+    for fault in faults:
+        typer.echo(fault, err=True)
+    if faults:
+        raise typer.Exit(1)

@@ -1,11 +1,15 @@
 """`app serve`."""
 
+import asyncio
 from typing import Annotated
 
 import typer
 import uvicorn
 
+from app.commands.failures import ask, end_with
 from app.config import settings
+from app.db.checks import role_faults
+from app.main import bare_app
 
 cli = typer.Typer(add_completion=False)
 
@@ -16,9 +20,10 @@ def run(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="How many processes answer.")] = 1,
 ) -> None:
-    """Serve the API until a signal; requests under way are finished first."""
-    settings.need("database.url")
+    """Serve the API until a signal; requests under way are finished first. Exits 1 for a database that is not safe."""
+    bare_app()
     settings.need("auth.signing_keys")
+    end_with(asyncio.run(ask(settings.need("database.url"), role_faults)))
     uvicorn.run(
         "app.asgi:app",
         host=host,

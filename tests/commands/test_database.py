@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.commands.check import ask
+from app.commands.failures import ask
 from app.db.checks import policy_faults, role_faults
 from tests.commands.support import Outcome, call, run
 from tests.support import Cluster
@@ -167,3 +167,19 @@ async def play(url: str, script: str) -> None:
         assert raw.driver_connection is not None
         await raw.driver_connection.execute(script)
     await engine.dispose()
+
+
+@pytest.mark.parametrize("role", ["postgres", "app_migrator"])
+def test_serve_refuses_an_unsafe_role(cluster: Cluster, database: str, role: str) -> None:
+    """Before a port is opened, the command says as whom to connect."""
+    refused = run("serve", "--port", "1", APP_DATABASE__URL=cluster.url(role, database), APP_AUTH__SIGNING_KEYS=KEYS)
+    assert refused.code == 1
+    assert refused.err.splitlines()[0].endswith("connect as app_rw")
+
+
+def test_serve_says_that_the_database_is_away() -> None:
+    """A database that nobody answers for is one line too."""
+    url = "postgresql+asyncpg://app_rw@/app?host=/nowhere"
+    refused = run("serve", "--port", "1", APP_DATABASE__URL=url, APP_AUTH__SIGNING_KEYS=KEYS)
+    assert refused.code == 1
+    assert "does not answer: " in refused.complaint
