@@ -4,11 +4,20 @@ from typing import Annotated
 
 from fastapi import Depends, Header
 
-from app.core.preconditions import Tags, read_tags
+from app.core.preconditions import LIST, Tags, read_tags
+from app.utils.schemas import Unset
 
 
 async def if_match(
-    value: Annotated[str | None, Header(alias="If-Match", description="the ETag that was read", max_length=500)] = None,
+    value: Annotated[
+        str | Unset,
+        Header(
+            alias="If-Match",
+            description="the ETag that was read",
+            max_length=500,
+            json_schema_extra={"pattern": rf"^(\*|{LIST})$"},
+        ),
+    ] = None,
 ) -> Tags:
     """Return the tags that the client accepts; 400 for what is no list of tags."""
     return read_tags(value)

@@ -4,7 +4,7 @@ import uuid
 from typing import Annotated
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from app.utils.schemas import BaseSchema
@@ -19,7 +19,12 @@ def normal_email(value: str) -> str:
     return found.normalized.lower()
 
 
-EmailAddress = Annotated[str, StringConstraints(max_length=320), AfterValidator(normal_email)]
+EmailAddress = Annotated[
+    str,
+    StringConstraints(max_length=320),
+    AfterValidator(normal_email),
+    Field(json_schema_extra={"format": "email"}),
+]
 
 
 class UserResponse(BaseSchema):

@@ -15,7 +15,15 @@ Item = TypeVar("Item")
 Unset = SkipJsonSchema[None]
 """The value of a field that was left out; the document does not offer it."""
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+NO_NUL = r"^[^\x00]*$"
+SOMETHING = r"^[^\x00]*[^\x00\s][^\x00]*$"
+"""What the document says of text: no NUL; and something besides white space."""
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    Field(json_schema_extra={"pattern": SOMETHING}),
+]
 
 
 class BaseSchema(BaseModel):
@@ -24,10 +32,24 @@ class BaseSchema(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_enum_values=True)
 
 
+def document_text(schema: dict[str, Any]) -> None:
+    """Say in a JSON schema that plain text holds no NUL."""
+    for field in schema.get("properties", {}).values():
+        if field.get("type") == "string" and not field.keys() & {"format", "pattern", "enum"}:
+            field["pattern"] = NO_NUL
+
+
+def document_partial(schema: dict[str, Any]) -> None:
+    """Say the same of a partial change, and take the defaults out, which nobody may send."""
+    document_text(schema)
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
 class InputSchema(BaseSchema):
     """Parent of what clients send: unknown fields are refused, and so is NUL, which PostgreSQL cannot store."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=document_text)
 
     @field_validator("*")
     @classmethod
@@ -38,12 +60,6 @@ class InputSchema(BaseSchema):
         return value
 
 
-def hide_defaults(schema: dict[str, Any]) -> None:
-    """Take the defaults out of a JSON schema."""
-    for field in schema.get("properties", {}).values():
-        field.pop("default", None)
-
-
 class PatchSchema(InputSchema):
     """Parent of partial changes: what is left out stays as it is, and null is no value.
 
@@ -51,7 +67,7 @@ class PatchSchema(InputSchema):
     not show that None: a client that sent it would be refused.
     """
 
-    model_config = ConfigDict(json_schema_extra=hide_defaults)
+    model_config = ConfigDict(json_schema_extra=document_partial)
 
     @field_validator("*")
     @classmethod

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
@@ -127,7 +128,7 @@ def test_a_change_refuses_null(field: str) -> None:
 def test_a_change_is_documented_without_null() -> None:
     """The schema offers the values alone, and asks for no field."""
     schema = Change.model_json_schema()
-    assert schema["properties"]["name"].keys() == {"title", "type", "minLength", "maxLength"}
+    assert schema["properties"]["name"].keys() == {"title", "type", "minLength", "maxLength", "pattern"}
     assert "null" not in json.dumps(schema)
     assert "required" not in schema
     assert schema["additionalProperties"] is False
@@ -189,3 +190,15 @@ def test_a_json_response_takes_status_and_headers() -> None:
     """The status is decided at run time, that is what it is for."""
     response = JSONResponse({"a": 1}, 202, headers={"Location": "/there"})
     assert (response.status_code, response.headers["location"], bytes(response.body)) == (202, "/there", b'{"a":1}')
+
+
+@pytest.mark.parametrize(("text", "fits"), [("a", True), (" a ", True), ("ä\n", True), (" ", False), ("a\0", False)])
+def test_a_name_is_what_its_pattern_says(text: str, fits: bool) -> None:
+    """The document's pattern and the validation agree on white space and NUL."""
+    pattern = Change.model_json_schema()["properties"]["name"]["pattern"]
+    assert bool(re.search(pattern, text)) is fits
+    if fits:
+        assert Change.model_validate({"name": text}).name == text.strip()
+    else:
+        with pytest.raises(ValidationError):
+            Change.model_validate({"name": text})
