@@ -23,9 +23,9 @@ from app.utils.helpers import canonical_uuid
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the headers say, verified as far as the database is not needed."""
+    """What the headers say, verified as far as the database is not needed; the log names who was refused by it."""
 
-    user_id: uuid.UUID | None = None
+    actor_id: uuid.UUID | None = None
     session_id: uuid.UUID | None = None
     tenant_id: uuid.UUID | None = None
 
@@ -56,7 +56,7 @@ class DatabaseGate:
         """
         async with self.work.begin(
             tenant_id=claim.tenant_id,
-            actor_id=claim.user_id,
+            actor_id=claim.actor_id,
             request_id=request.state.request_id,
             read_only=read_only,
         ) as context:
@@ -123,7 +123,7 @@ def read_caller(place: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
         .outerjoin(Tenant, Tenant.id == Membership.tenant_id)
         .where(
             AuthSession.id == bindparam("session_id"),
-            AuthSession.user_id == bindparam("user_id"),
+            AuthSession.user_id == bindparam("actor_id"),
             AuthSession.ended_at.is_(None),
             AuthSession.expires_at > func.now(),
             User.disabled_at.is_(None),

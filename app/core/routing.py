@@ -75,7 +75,7 @@ class AccessRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             serving: Serving = request.app.state.serving
-            claim = serving.gate.identify(request, self.access)
+            claim = request.state.caller = serving.gate.identify(request, self.access)
             await request.body()
             if not self.needs_work:
                 return await self.answered(request, answer, serving)
