@@ -28,6 +28,13 @@ class MessageHub:
     }
 
     @classmethod
+    def refuse_unheard(cls) -> None:
+        """Raise TypeError for an event class of the application without a line in the table; run at every start."""
+        for event in Event.__subclasses__():
+            if event.__module__.startswith("app.") and event not in cls.handlers:
+                raise TypeError(f"{event.__module__}.{event.__name__} has no line in app/hub.py")
+
+    @classmethod
     async def handle(cls, ctx: Context, event: Event) -> None:
         """Run what reacts to a change, one after the other, then audit it: all in the transaction of the change.
 

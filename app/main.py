@@ -77,6 +77,7 @@ def unit_of_work(config: Settings, engine: AsyncEngine, reserve: AsyncEngine, in
 
 def include(app: FastAPI, routers: Sequence[Router]) -> None:
     """Add the routers under the prefix and the document beside them; refuse what came in past `Router`."""
+    MessageHub.refuse_unheard()
     check_routers(*routers)
     api = APIRouter(prefix=PREFIX)
     for router in routers:
