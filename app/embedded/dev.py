@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from alembic.util import CommandError
+
 from app.config import settings
 from app.db.migrations import prepare, upgrade
 from app.embedded.demo import DemoAccess, seed
@@ -45,6 +47,9 @@ def run(host: str, port: int, data_dir: Path, demo: bool) -> int:  # noqa: FBT00
         make_folder(folder)
         with hold(folder):
             asyncio.run(Dev(host, port, folder, demo=demo).run())
+    except CommandError as error:
+        sys.stderr.write(f"app dev: the data in {folder} is not of this code: {error}. Pass another --data-dir.\n")
+        return 1
     except EngineError as error:
         sys.stderr.write(f"app dev: {error}\n")
         return 1
