@@ -16,7 +16,6 @@ BY_STATE: dict[str, type[AppError]] = {
     "23505": ConflictError,  # unique_violation
     "23503": ConflictError,  # foreign_key_violation
     "23514": UnprocessableError,  # check_violation
-    "42501": NotFoundError,  # insufficient_privilege: a row-security policy said no
     "55P03": UnavailableError,  # lock_not_available
     "57014": UnavailableError,  # query_canceled: statement_timeout
     "25P03": UnavailableError,  # idle_in_transaction_session_timeout
@@ -25,11 +24,18 @@ BY_STATE: dict[str, type[AppError]] = {
 """PostgreSQL's SQLSTATE (appendix A of its manual) to our errors."""
 
 CLASSES: dict[str, type[AppError]] = {
-    "08": UnavailableError,
-    "57": UnavailableError,
-    "22": UnprocessableError,
+    "08": UnavailableError,  # connection exception
+    "22": UnprocessableError,  # data exception
+    "28": UnavailableError,  # invalid authorization: the role or its password is gone
+    "3D": UnavailableError,  # the database is gone
+    "53": UnavailableError,  # insufficient resources
+    "57": UnavailableError,  # operator intervention
+    "58": UnavailableError,  # system error
 }
-"""The same by class, the first two characters: connection lost, operator intervention, data exception."""
+"""The same by class, the first two characters."""
+
+REFUSED_BY_POLICY = "row-level security"
+"""What PostgreSQL says in a 42501 that a policy caused; every other one is a missing grant, and ours to mend."""
 
 
 @contextmanager
@@ -55,6 +61,8 @@ def translate(error: DBAPIError) -> AppError | None:
         return UnavailableError()
     if state == "23505":
         return AppError.for_constraint(constraint_of(error), ConflictError)
+    if state == "42501" and REFUSED_BY_POLICY in str(error.orig):
+        return NotFoundError()
     kind = BY_STATE.get(state) or CLASSES.get(state[:2])
     if kind is None and "DataError" in type(error.orig).__name__:
         kind = UnprocessableError

@@ -165,6 +165,18 @@ async def test_a_row_that_the_policies_refuse_is_not_found(stage: Stage, team: T
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
+async def ungranted(ctx: Context) -> None:
+    """Ask a table that the role has no right to."""
+    await run_sql(ctx, "select 1 from alembic_version")
+
+
+async def test_a_missing_grant_is_our_fault(stage: Stage, team: Team) -> None:
+    """What no policy refused is no missing object: it is a 500, which is logged."""
+    async with stage(team.owner, ungranted) as caller:
+        answer = await caller.call("POST", "/trial")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+
+
 async def test_hooks_run_after_the_commit_and_only_then(work: UnitOfWork, team: Team, count: Count) -> None:
     """A hook sees the row as everybody does; a rolled back unit of work runs none."""
     seen: list[int] = []
