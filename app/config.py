@@ -158,6 +158,17 @@ class ServerSettings(Section):
     body_seconds: float = Field(20.0, gt=0, le=3600)
 
 
+class MailSettings(Section):
+    """Who mails come from, the folder they are written to, and the address of the pages that their links lead to.
+
+    Without a folder a mail is kept in memory, where nobody but a test will read it.
+    """
+
+    sender: str = Field("Groundplan <no-reply@localhost>", min_length=3, max_length=320, pattern=r"^[^\r\n]+$")
+    folder: str = ""
+    link_base: str = Field("http://127.0.0.1:8000", pattern=r"^https?://\S+[^\s/]$")
+
+
 class LogSettings(Section):
     """How much is logged, and for whom: `json` for machines, `console` for people."""
 
@@ -174,6 +185,7 @@ class Settings(Section):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
+    mail: MailSettings = Field(default_factory=MailSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @overload

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -20,6 +21,8 @@ from app.db.session import Database, Limits
 from app.extensions import logs, middleware, problems
 from app.hub import MessageHub
 from app.routes import PREFIX, ROUTERS
+from app.services import Services
+from app.services.mailer import FileMailer, MemoryMailer
 
 DOCUMENT = "/openapi.json"
 PAGES = frozenset({DOCUMENT, "/docs", "/docs/oauth2-redirect"})
@@ -32,22 +35,25 @@ def create_app(
     roles: Mapping[str, frozenset[str]] | None = None,
     routers: Sequence[Router] = tuple(ROUTERS),
     session_info: Mapping[str, Any] | None = None,
+    services: Services | None = None,
 ) -> FastAPI:
     """Return the application; it connects when it starts, and then refuses a database that is not safe.
 
-    For tests: another `url`, other `roles`, more `routers`, and the `session_info` that can switch the filter off.
+    For tests: another `url`, other `roles`, more `routers`, other `services`, and `session_info`, which can switch the
+    filter off.
     """
     logs.configure(config.log.level, config.log.format)
     address = url or config.need("database.url")
     config.need("auth.signing_keys")
     engine = create_engine(config.database, address)
     reserve = create_engine(config.database, address, config.database.separate_pool_size)
-    work = unit_of_work(config, engine, reserve, session_info or {})
+    sessions, beside = (session_maker(config, one, session_info or {}) for one in (engine, reserve))
+    work = UnitOfWork(sessions, MessageHub, beside, services or outside_world(config))
     app = FastAPI(
         title=config.project_name,
         openapi_url=DOCUMENT,
         redoc_url=None,
-        lifespan=partial(lifespan, engines=(engine, reserve)),
+        lifespan=partial(lifespan, work=work, engines=(engine, reserve)),
         middleware=middleware.stack(body_limit=config.server.body_limit, body_seconds=config.server.body_seconds),
     )
     app.state.serving = Serving(DatabaseGate(work, roles or built_in_roles()), config.validate_responses)
@@ -63,16 +69,16 @@ def bare_app() -> FastAPI:
     return app
 
 
-def unit_of_work(config: Settings, engine: AsyncEngine, reserve: AsyncEngine, info: Mapping[str, Any]) -> UnitOfWork:
-    """Return what opens transactions on the two pools."""
+def session_maker(config: Settings, engine: AsyncEngine, info: Mapping[str, Any]) -> async_sessionmaker[Database]:
+    """Return what makes sessions on a pool."""
     limits = Limits(config.database.statement_timeout, config.database.lock_timeout, config.database.idle_timeout)
-    options: dict[str, Any] = {
-        "class_": Database,
-        "expire_on_commit": False,
-        "info": dict(info),
-        "limits": limits,
-    }
-    return UnitOfWork(async_sessionmaker(engine, **options), MessageHub, async_sessionmaker(reserve, **options))
+    return async_sessionmaker(engine, class_=Database, expire_on_commit=False, info=dict(info), limits=limits)
+
+
+def outside_world(config: Settings) -> Services:
+    """Return the clients of the outside world that the settings ask for."""
+    mail = config.mail
+    return Services(FileMailer(Path(mail.folder), mail.sender) if mail.folder else MemoryMailer())
 
 
 def include(app: FastAPI, routers: Sequence[Router]) -> None:
@@ -88,11 +94,12 @@ def include(app: FastAPI, routers: Sequence[Router]) -> None:
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI, engines: Sequence[AsyncEngine]) -> AsyncIterator[None]:
-    """Check the database before the first request, close the pools after the last one."""
+async def lifespan(_: FastAPI, work: UnitOfWork, engines: Sequence[AsyncEngine]) -> AsyncIterator[None]:
+    """Check the database before the first request; after the last one, finish the jobs and close the pools."""
     try:
         await refuse_unsafe(engines[0])
         yield
+        await work.drain()
     finally:
         for engine in engines:
             await engine.dispose()

@@ -58,6 +58,7 @@ class DatabaseGate:
             tenant_id=claim.tenant_id,
             actor_id=claim.actor_id,
             request_id=request.state.request_id,
+            address=request.client.host if request.client else "",
             read_only=read_only,
         ) as context:
             yield context if access.open else await self.admit(context, access, claim)

@@ -3,12 +3,16 @@
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from app.core.events import ApplicationEvent, Event
 from app.db.session import Database
 from app.exceptions import UnauthenticatedError
+from app.services import Services
+
+Job = Callable[["Context"], Awaitable[None]]
+"""What is done later, in a unit of work of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,11 @@ class Work(Protocol):
     def refuse_silence(self, session: Database) -> None:
         """Raise `SilentChangeError` when rows of a tenant changed and nobody was told."""
 
-    async def run_hooks(self) -> None:
-        """Do what was kept for after the commit."""
+    def later(self, job: Job) -> None:
+        """Keep a job for after the commit, for which nobody waits."""
+
+    async def run_hooks(self, ctx: "Context") -> None:
+        """Do what was kept for after the commit, and start the jobs."""
 
     def separate(self, ctx: "Context", tenant_id: uuid.UUID | None) -> "AbstractAsyncContextManager[Context]":
         """Open a unit of work of its own, to commit whatever becomes of this one."""
@@ -65,7 +72,10 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """An immutable caller, tenant and transaction. Services are built with one and pass it on to those they use."""
+    """An immutable caller, tenant and transaction. Services are built with one and pass it on to those they use.
+
+    `address` is the client's, as far as the proxies that are trusted say; `services` is the outside world.
+    """
 
     session: Database
     work: Work
@@ -74,6 +84,8 @@ class Context:
     user: CurrentUser | None = None
     permissions: frozenset[str] = frozenset()
     request_id: str = ""
+    address: str = ""
+    services: Services = field(default_factory=Services)
 
     @property
     def current_user(self) -> CurrentUser:
@@ -93,6 +105,14 @@ class Context:
     def quiet(self, reason: str) -> None:
         """Let this transaction change rows of the tenant without an event; `reason` is for the reader of the code."""
         self.work.quiet(reason)
+
+    def later(self, job: Job) -> None:
+        """Do something once this is committed, in a unit of work of its own, while the answer is on its way.
+
+        It runs in this process, once: what fails is logged, and a killed process forgets it. So it is for what somebody
+        can ask for again, such as a mail with a link.
+        """
+        self.work.later(job)
 
     async def enter(self, tenant_id: uuid.UUID, *, actor_id: uuid.UUID | None = None) -> "Context":
         """Return the context inside a tenant, same transaction; once, for a unit of work that began without one.

@@ -9,12 +9,19 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from app.core.context import Context
+from app.core.context import Context, Job
 from app.core.events import ApplicationEvent, Event
 from app.core.exceptions import SilentChangeError
 from app.core.failures import translated
 from app.core.reactions import Hub
 from app.db.session import Database
+from app.extensions.logs import get_logger
+from app.services import Services
+
+JOBS_AT_ONCE = 2
+"""How many jobs of `Context.later` run at the same time: they shall not take the requests' connections."""
+
+log = get_logger(__name__)
 
 
 class UnitOfWork:
@@ -29,8 +36,12 @@ class UnitOfWork:
         sessions: async_sessionmaker[Database],
         hub: Hub,
         reserve: async_sessionmaker[Database] | None = None,
+        services: Services | None = None,
     ) -> None:
         self.sessions, self.hub, self.reserve = sessions, hub, reserve or sessions
+        self.services = services or Services()
+        self.jobs: set[asyncio.Task[None]] = set()
+        self.room = asyncio.Semaphore(JOBS_AT_ONCE)
 
     def begin(
         self,
@@ -38,11 +49,13 @@ class UnitOfWork:
         tenant_id: uuid.UUID | None = None,
         actor_id: uuid.UUID | None = None,
         request_id: str = "",
+        address: str = "",
         read_only: bool = False,
     ) -> AbstractAsyncContextManager[Context]:
         """Open a transaction for a caller, in a tenant or outside all of them; see `run`."""
         session = self.sessions(tenant_id=tenant_id, actor_id=actor_id, read_only=read_only)
-        return self.run(Context(session, Transaction(self), tenant_id, actor_id, request_id=request_id))
+        ctx = Context(session, Transaction(self), tenant_id, actor_id, request_id=request_id, address=address)
+        return self.run(replace(ctx, services=self.services))
 
     def beside(
         self, ctx: Context, *, tenant_id: uuid.UUID | None = None, read_only: bool = False
@@ -69,7 +82,29 @@ class UnitOfWork:
                 await finish(ctx.session.commit())
         finally:
             await finish(ctx.session.close())
-        await work.run_hooks()
+        await work.run_hooks(ctx)
+
+    def start(self, ctx: Context, job: Job) -> None:
+        """Run a job for the same caller, in a unit of work of its own, while its caller goes on."""
+        task = asyncio.create_task(self.do(ctx, job))
+        self.jobs.add(task)
+        task.add_done_callback(self.jobs.discard)
+
+    async def do(self, ctx: Context, job: Job) -> None:
+        """Run a job as soon as there is room; its failure is logged, and is nobody else's."""
+        begun = self.begin(
+            tenant_id=ctx.tenant_id, actor_id=ctx.actor_id, request_id=ctx.request_id, address=ctx.address
+        )
+        try:
+            async with self.room, begun as own:
+                await job(own)
+        except Exception:  # nobody waits for it who could be told
+            log.exception("later_failed")
+
+    async def drain(self) -> None:
+        """Wait until no job is left; for the end of the process, and for tests."""
+        while self.jobs:
+            await asyncio.wait(self.jobs)
 
 
 class Transaction:
@@ -79,6 +114,7 @@ class Transaction:
         self.unit = unit
         self.announced = False
         self.hooks: list[Callable[[], Awaitable[None]]] = []
+        self.jobs: list[Job] = []
 
     async def emit(self, ctx: Context, event: Event) -> None:
         """Tell the hub of a change."""
@@ -105,10 +141,16 @@ class Transaction:
         if changed and not self.announced:
             raise SilentChangeError(f"changed {', '.join(sorted(changed))}: emit an event, or say ctx.quiet('why')")
 
-    async def run_hooks(self) -> None:
-        """Do what was kept for after the commit."""
+    def later(self, job: Job) -> None:
+        """Keep a job for after the commit, for which nobody waits."""
+        self.jobs.append(job)
+
+    async def run_hooks(self, ctx: Context) -> None:
+        """Do what was kept for after the commit, and start the jobs."""
         for hook in self.hooks:
             await hook()
+        for job in self.jobs:
+            self.unit.start(ctx, job)
 
     def separate(self, ctx: Context, tenant_id: uuid.UUID | None) -> AbstractAsyncContextManager[Context]:
         """Open a unit of work of its own for the same caller."""

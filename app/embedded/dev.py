@@ -178,6 +178,8 @@ class Dev:
             "APP_DATABASE__WORKER_URL": self.url("worker"),
             "APP_DATABASE__RELAY_URL": self.url("relay"),
             "APP_DATABASE__MIGRATE_URL": self.url("migrator"),
+            "APP_MAIL__FOLDER": str(self.folder / "mails"),
+            "APP_MAIL__LINK_BASE": self.address,
             "APP_AUTH__SIGNING_KEYS": json.dumps([signing_key(self.folder)]),
         }
 
@@ -199,6 +201,7 @@ class Dev:
         """Print where to go and how to get in."""
         say(f"\nGroundplan runs at {self.address} (after {seconds:.1f} s; Ctrl-C stops everything)")
         say(f"  documentation  {self.address}/docs")
+        say(f"  mails          {self.folder / 'mails'}")
         if access:
             say(f"  sign-in        {access.email}  {access.password}")
             say(f"  tenant         {access.tenant_id}")

@@ -1,0 +1,60 @@
+"""One contract for every mailer that comes with the project."""
+
+import stat
+from collections.abc import Callable, Sequence
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+
+import pytest
+
+from app.services.mailer import FileMailer, Mail, Mailer, MemoryMailer
+
+SENDER = "Groundplan <no-reply@example.com>"
+Sent = Callable[[], Sequence[tuple[str, str, str]]]
+
+
+@pytest.fixture(params=["memory", "file"])
+def post(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Mailer, Sent]:
+    """Return a mailer, and what shows the address, subject and text of each mail that it took."""
+    if request.param == "memory":
+        memory = MemoryMailer()
+        return memory, lambda: [(mail.to, mail.subject, mail.text) for mail in memory.sent]
+    return FileMailer(tmp_path / "mails", SENDER), lambda: [read(path) for path in sorted(tmp_path.glob("mails/*"))]
+
+
+def read(path: Path) -> tuple[str, str, str]:
+    """Return what a mail program would show of a file."""
+    message = message_from_bytes(path.read_bytes(), policy=default)
+    assert message["From"] == SENDER
+    return message["To"], message["Subject"], message.get_content().replace("\r\n", "\n")
+
+
+def sent_files(folder: Path) -> list[Path]:
+    """Return what a mailer left in a folder, oldest first."""
+    return sorted(folder.iterdir())
+
+
+async def test_what_is_sent_arrives_in_order(post: tuple[Mailer, Sent]) -> None:
+    """Address, subject and text arrive as they were given, in any script."""
+    mailer, sent = post
+    mails = [("a@example.com", "Hello", "One line.\n"), ("b@example.com", "Grüße, 世界", "Zwei\nZeilen: ß.\n")]
+    for mail in mails:
+        await mailer.send(Mail(*mail))
+    assert sent() == mails
+
+
+async def test_a_line_break_makes_no_header(tmp_path: Path) -> None:
+    """What would become a second header is refused, and leaves no file."""
+    mailer = FileMailer(tmp_path, SENDER)
+    for mail in (Mail("a@example.com", "Hi\r\nBcc: b@example.com", ""), Mail("a@example.com\nBcc: b@x.y", "Hi", "")):
+        with pytest.raises(ValueError, match="linefeed"):
+            await mailer.send(mail)
+    assert sent_files(tmp_path) == []
+
+
+async def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
+    """A mail may hold a link that signs in: nobody else on the machine reads it."""
+    await FileMailer(tmp_path / "mails", SENDER).send(Mail("a@example.com", "Hi", "text"))
+    [path] = sent_files(tmp_path / "mails")
+    assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (0o600, 0o700)
