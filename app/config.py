@@ -158,6 +158,13 @@ class ServerSettings(Section):
     body_seconds: float = Field(20.0, gt=0, le=3600)
 
 
+class TenantSettings(Section):
+    """How long, in days, a deleted tenant can be brought back, and an invitation be accepted."""
+
+    grace_days: int = Field(30, ge=0, le=3650)
+    invitation_days: int = Field(7, ge=1, le=90)
+
+
 class MailSettings(Section):
     """Who mails come from, the folder they are written to, and the address of the pages that their links lead to.
 
@@ -185,6 +192,7 @@ class Settings(Section):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
+    tenants: TenantSettings = Field(default_factory=TenantSettings)
     mail: MailSettings = Field(default_factory=MailSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 

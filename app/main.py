@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from app.auth.dependencies import DatabaseGate
 from app.config import Settings, settings
 from app.core.openapi import document
-from app.core.permissions import built_in_roles
 from app.core.routing import Router, Serving, check_routers, check_routes
 from app.core.unit_of_work import UnitOfWork
 from app.db.checks import refuse_unsafe
@@ -32,14 +31,13 @@ def create_app(
     config: Settings = settings,
     *,
     url: str | None = None,
-    roles: Mapping[str, frozenset[str]] | None = None,
     routers: Sequence[Router] = tuple(ROUTERS),
     session_info: Mapping[str, Any] | None = None,
     services: Services | None = None,
 ) -> FastAPI:
     """Return the application; it connects when it starts, and then refuses a database that is not safe.
 
-    For tests: another `url`, other `roles`, more `routers`, other `services`, and `session_info`, which can switch the
+    For tests: another `url`, more `routers`, other `services`, and `session_info`, which can switch the
     filter off.
     """
     logs.configure(config.log.level, config.log.format)
@@ -56,7 +54,7 @@ def create_app(
         lifespan=partial(lifespan, work=work, engines=(engine, reserve)),
         middleware=middleware.stack(body_limit=config.server.body_limit, body_seconds=config.server.body_seconds),
     )
-    app.state.serving = Serving(DatabaseGate(work, roles or built_in_roles()), config.validate_responses)
+    app.state.serving = Serving(DatabaseGate(work), config.validate_responses)
     problems.install(app)
     include(app, routers)
     return app

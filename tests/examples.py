@@ -1,6 +1,7 @@
 """Requests that fit the OpenAPI document: every operation, and values for its path, its query and its body."""
 
 import itertools
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ class Operation:
     parameters: tuple[Schema, ...]
     body: Schema | None
     components: Schema
+    successes: frozenset[str] = frozenset()
+    """The statuses of good answers that it declares."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -69,6 +72,7 @@ def operations_of(document: Schema) -> list[Operation]:
             tuple(one.get("parameters", ())),
             one.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema"),
             document["components"]["schemas"],
+            frozenset(status for status in one["responses"] if status.startswith("2")),
         )
         for path, item in document["paths"].items()
         for method, one in item.items()
@@ -90,6 +94,8 @@ class Examples:
     def value(self, schema: Schema) -> Any:
         """Return one value; raise KeyError for a schema of a kind that is not known here."""
         plain = self.alternatives(schema)[0]
+        if "examples" in plain:
+            return plain["examples"][0]
         if "const" in plain or "enum" in plain:
             return plain["const"] if "const" in plain else plain["enum"][0]
         makers: dict[str, Callable[[Schema], Any]] = {
@@ -143,6 +149,8 @@ class Examples:
         if kind in FORMATS:
             return FORMATS[kind]()
         text = f"{next(self.numbers)} {self.text}"
+        if not re.search(plain.get("pattern", ""), text):
+            text = re.sub(r"[^a-z0-9]+", "-", f"x{text}".lower())
         return text[: plain.get("maxLength")].ljust(plain.get("minLength", 0), "x")
 
 

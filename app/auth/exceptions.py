@@ -31,3 +31,21 @@ class ModuleDisabledError(ForbiddenError):
     """Your tenant has switched this module off."""
 
     code = "module_disabled"
+
+
+class TenantSuspendedError(ForbiddenError):
+    """This tenant is suspended. Ask who runs this installation."""
+
+    code = "tenant_suspended"
+
+
+class TenantDeletedError(ForbiddenError):
+    """This tenant was deleted. Who may delete it may still restore it."""
+
+    code = "tenant_deleted"
+
+
+class KeyNotAcceptedError(ForbiddenError):
+    """This needs a person who signed in: an API key acts in its tenant alone."""
+
+    code = "key_not_accepted"

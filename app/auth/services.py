@@ -16,6 +16,7 @@ from app.auth.tokens import issue_access, new_refresh, successor, token_hash
 from app.config import settings
 from app.core.context import Context
 from app.db.tenancy import SYSTEM_TENANT_ID
+from app.exceptions import UnauthenticatedError
 from app.tenants.schemas import TenantResponse
 from app.tenants.services import TenantService
 from app.users.models import User
@@ -136,10 +137,12 @@ class SessionService:
 
     async def logout(self) -> None:
         """End the caller's session; no token of it is accepted once this is committed."""
-        user = self.ctx.current_user
-        await end_session(self.ctx, user.session_id)
+        session_id = self.ctx.current_user.session_id
+        if session_id is None:
+            raise UnauthenticatedError
+        await end_session(self.ctx, session_id)
         inside = await self.ctx.enter(SYSTEM_TENANT_ID)
-        await inside.emit(SignedOut(object_id=user.session_id))
+        await inside.emit(SignedOut(object_id=session_id))
 
     @staticmethod
     def _answer(user_id: uuid.UUID, session_id: uuid.UUID, refresh: str) -> TokenResponse:

@@ -28,14 +28,15 @@ class OwnMembership:
 class CurrentUser:
     """The caller, as the gate read it in this very transaction.
 
-    `memberships` holds the selected tenant's one; for operations without a tenant, all of them.
+    `session_id` is None for who acts by an API key. `memberships` holds the selected tenant's one; for operations
+    without a tenant, all of them.
     """
 
     id: uuid.UUID
     email: str
     full_name: str
     is_superuser: bool
-    session_id: uuid.UUID
+    session_id: uuid.UUID | None
     memberships: tuple[OwnMembership, ...] = ()
 
 
@@ -89,7 +90,7 @@ class Context:
 
     @property
     def current_user(self) -> CurrentUser:
-        """The signed-in caller; raises `UnauthenticatedError` where there is none."""
+        """The person who calls; raises `UnauthenticatedError` where there is none, as for a service account."""
         if self.user is None:
             raise UnauthenticatedError
         return self.user

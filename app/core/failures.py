@@ -13,8 +13,6 @@ from app.exceptions import AppError, ConflictError, NotFoundError, UnavailableEr
 BY_STATE: dict[str, type[AppError]] = {
     "40001": TransactionConflictError,  # serialization_failure
     "40P01": TransactionConflictError,  # deadlock_detected
-    "23505": ConflictError,  # unique_violation
-    "23503": ConflictError,  # foreign_key_violation
     "23514": UnprocessableError,  # check_violation
     "55P03": UnavailableError,  # lock_not_available
     "57014": UnavailableError,  # query_canceled: statement_timeout
@@ -59,7 +57,7 @@ def translate(error: DBAPIError) -> AppError | None:
     state = getattr(error.orig, "sqlstate", None) or ""
     if error.connection_invalidated:
         return UnavailableError()
-    if state == "23505":
+    if state in {"23505", "23503"}:  # unique_violation, foreign_key_violation
         return AppError.for_constraint(constraint_of(error), ConflictError)
     if state == "42501" and REFUSED_BY_POLICY in str(error.orig):
         return NotFoundError()

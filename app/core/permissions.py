@@ -1,9 +1,12 @@
 """What may be declared of an operation's access, and what permissions and built-in roles are."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 class BuiltInRole(StrEnum):
@@ -22,6 +25,9 @@ EVERYONE = MEMBERS | {BuiltInRole.viewer}
 
 CATALOGUE: dict[str, "Permission"] = {}
 """Every permission of every package, by name."""
+
+MODULES: set[str] = set()
+"""Every module that a tenant can switch off: those that some operation asks for."""
 
 
 class Permission(StrEnum):
@@ -42,6 +48,35 @@ class Permission(StrEnum):
             raise TypeError(f"permission {name} is declared by {type(CATALOGUE[name]).__name__} and {cls.__name__}")
         CATALOGUE[name] = member
         return member
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """Makes a text one of a registry's names, in validation and in the document: both ask when they are needed.
+
+    By then every package has entered its names.
+    """
+
+    registry: Collection[str]
+    kind: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the text, checked."""
+        return core_schema.no_info_after_validator_function(self.known, handler(source))
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return every name there is."""
+        return {"type": "string", "enum": sorted(self.registry)}
+
+    def known(self, name: str) -> str:
+        """Return a name of the registry; raise for any other text."""
+        if name not in self.registry:
+            raise PydanticCustomError("unknown_name", "There is no such {kind}", {"kind": self.kind})
+        return name
+
+
+PermissionName = Annotated[str, OneOf(CATALOGUE, "permission")]
+ModuleName = Annotated[str, OneOf(MODULES, "module")]
 
 
 def built_in_roles() -> dict[str, frozenset[str]]:
@@ -75,6 +110,8 @@ class Access:
             raise TypeError("access_control: say exactly one of resource, superuser, authenticated, open")
         if (self.module or self.check) and not self.resource:
             raise TypeError("access_control: module and check go with a resource")
+        if self.module:
+            MODULES.add(self.module)
 
     @property
     def needs_tenant(self) -> bool:

@@ -78,6 +78,10 @@ class PatchSchema(InputSchema):
         return value
 
 
+class SecretResponse(BaseSchema):
+    """Parent of answers that carry a token or a key: never stored, never cached."""
+
+
 class DefaultResponse(BaseSchema):
     """An acknowledgement where there is no resource to show."""
 

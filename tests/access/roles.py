@@ -15,11 +15,15 @@ from tests.support import Caller, Cluster, register
 OPERATIONS = {str(one): one for one in operations_of(document(bare_app()))}
 """Every operation, by `METHOD /path`."""
 
-ROLES = {**built_in_roles(), **{f"only:{name}": frozenset({name}) for name in CATALOGUE}}
+OWN = {**{f"only:{name}": [name] for name in CATALOGUE}, "nothing": []}
+"""Roles of the tenant's own that hold one permission each, and one that holds none."""
 
-UNKNOWN = "unheard of"
-"""A role that no application knows."""
+ROLES = {**built_in_roles(), **{role: frozenset(held) for role, held in OWN.items()}}
 
+FOUND = """
+    insert into roles (tenant_id, id, name, description, permissions, version)
+    values (:tenant, gen_random_uuid(), :role, '', :held, 1) returning 1
+"""
 PLACE = """
     insert into memberships (tenant_id, id, user_id, role)
     select :tenant, gen_random_uuid(), place.user_id, place.role
@@ -37,6 +41,8 @@ class Cast:
 
     async def enter(self, tenant_id: uuid.UUID) -> dict[str, Caller]:
         """Put everybody into a tenant, and return them by role, with it selected."""
+        for role, held in OWN.items():
+            await self.cluster.rows(self.database, FOUND, tenant=tenant_id, role=role, held=held)
         users = [person.user_id for person in self.people.values()]
         await self.cluster.rows(self.database, PLACE, tenant=tenant_id, users=users, roles=list(self.people))
         return {role: replace(person, tenant_id=tenant_id) for role, person in self.people.items()}
@@ -44,4 +50,4 @@ class Cast:
 
 async def hire(client: AsyncClient, cluster: Cluster, database: str) -> Cast:
     """Register a person for each role."""
-    return Cast({role: await register(client, role) for role in (*ROLES, UNKNOWN)}, cluster, database)
+    return Cast({role: await register(client, role) for role in ROLES}, cluster, database)

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 
 from app.db.tenancy import SYSTEM_TENANT_ID
-from tests.access.roles import OPERATIONS, UNKNOWN, Cast
+from tests.access.roles import OPERATIONS, Cast
 from tests.access.wire import Headers, ask
 from tests.examples import Examples, Operation
 from tests.support import Caller, Team, register
@@ -92,10 +92,10 @@ async def test_without_sign_in_no_body_is_parsed(name: str, client: AsyncClient)
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_BODY if name in OF_TENANTS])
-async def test_without_permission_no_body_is_parsed(name: str, stage: AsyncClient, cast: Cast) -> None:
+async def test_without_permission_no_body_is_parsed(name: str, client: AsyncClient, cast: Cast) -> None:
     """Who may not learns so, who may learns that the body is no JSON."""
-    owner = await register(stage)
-    nobody = (await cast.enter(owner.tenant_id))[UNKNOWN]
+    owner = await register(client)
+    nobody = (await cast.enter(owner.tenant_id))["nothing"]
     assert (await send_half(nobody, OPERATIONS[name])) == (403, "forbidden")
     if name not in WITH_OBJECT:
         assert (await send_half(owner, OPERATIONS[name])) == (400, "malformed_json")
@@ -109,10 +109,10 @@ async def send_half(caller: Caller, operation: Operation) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("name", WITH_OBJECT)
-async def test_without_permission_no_path_is_parsed(name: str, stage: AsyncClient, cast: Cast) -> None:
+async def test_without_permission_no_path_is_parsed(name: str, client: AsyncClient, cast: Cast) -> None:
     """The same of a malformed identifier: 403 to who may not, 422 to who may."""
-    operation, owner = OPERATIONS[name], await register(stage)
-    nobody = (await cast.enter(owner.tenant_id))[UNKNOWN]
+    operation, owner = OPERATIONS[name], await register(client)
+    nobody = (await cast.enter(owner.tenant_id))["nothing"]
     examples = Examples(operation.components, "x")
     request = operation.request(examples, dict.fromkeys(operation.named("path"), "no-identifier"))
     assert (await nobody.call(**request)).status_code == 403

@@ -273,7 +273,7 @@ class TestRefusals:
             (
                 "[default]\nzzz = 1\n",
                 "zzz in [default]",
-                "known are auth, database, log, mail, project_name, server",
+                "known are auth, database, log, mail, project_name, server, tenants",
             ),
             ("[default]\nenv = 'testing'\n", "env in [default]", "known are auth"),
             ("[default.log.level]\ndeep = 1\n", "log.level.deep in [default]", "did you mean log.level?"),

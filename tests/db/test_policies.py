@@ -4,10 +4,13 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from fastapi import FastAPI
 
 from app.db.tenancy import GLOBAL_TABLES, secured_tables
 from tests.db.raw import Raw, become, connect_as
-from tests.support import Cluster, Team
+from tests.isolation.lanes import Lane
+from tests.isolation.rivals import fill
+from tests.support import Cluster, Team, superuser
 
 TABLES = [table.name for table in secured_tables()]
 
@@ -21,10 +24,14 @@ async def rw(cluster: Cluster, database: str) -> AsyncIterator[Raw]:
 
 
 @pytest.fixture
-async def settled(team: Team) -> Team:
-    """Give both tenants a project, and with it notices and audit rows."""
+async def settled(team: Team, application: FastAPI, cluster: Cluster, database: str) -> Team:
+    """Give both tenants a row in every table."""
+    everything = Lane(application, team.owner.client, superuser(cluster.url("postgres", database)))
     for caller in (team.owner, team.stranger):
         await caller.create_project()
+        for table, rows in (await everything.rows(caller.tenant_id)).items():
+            if not rows:
+                await fill(everything, table, caller.tenant_id, "settled")
     return team
 
 

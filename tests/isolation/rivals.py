@@ -21,15 +21,15 @@ NEEDED_COLUMNS = """
 """
 VALUES = {
     "uuid": "gen_random_uuid()",
-    "text": ":marker",
-    "varchar": ":marker",
+    "text": "cast(:marker as text)",
+    "varchar": "cast(:marker as text)",
     "timestamptz": "now()",
     "bool": "false",
     "int4": "1",
     "int8": "1",
     "jsonb": "to_jsonb(cast(:marker as text))",
-    "bytea": "sha256(convert_to(:marker, 'utf8'))",
-    "_text": "array[:marker]",
+    "bytea": "sha256(convert_to(cast(:marker as text), 'utf8'))",
+    "_text": "array[cast(:marker as text)]",
 }
 """What fills a column by its type."""
 
@@ -74,14 +74,14 @@ async def furnish(lane: Lane) -> Rival:
 
 def creates(operation: Operation) -> bool:
     """Tell whether it makes a thing out of a body alone."""
-    return operation.method == "POST" and operation.needs_tenant and "{" not in operation.path
+    return "201" in operation.successes and operation.needs_tenant and "{" not in operation.path
 
 
 async def delete_one_of_each(lane: Lane, owner: Caller, operations: list[Operation]) -> None:
     """Delete one object of each kind that can be restored."""
     ids = [row["id"] for rows in (await lane.rows(owner.tenant_id)).values() for row in rows]
     for path, _, last in (operation.path.rpartition("/") for operation in operations):
-        for row_id in ids if last == "restore" else []:
+        for row_id in ids if last == "restore" and "{" in path else []:
             answer = await owner.call("DELETE", re.sub(r"\{\w+\}", row_id, path))
             if answer.is_success:
                 break

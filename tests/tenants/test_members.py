@@ -68,7 +68,9 @@ async def test_a_role_counts_in_its_own_tenant(team: Team, cluster: Cluster, dat
     assert (here.status_code, here.json()["code"]) == (403, "forbidden")
     await join(cluster, database, team.viewer, team.owner.tenant_id, "member")
     assert (await team.viewer.call("POST", "/projects", json={"name": "now mine"})).status_code == 201
-    await join(cluster, database, team.viewer, team.owner.tenant_id, "no such role")
+    idle = {"name": "idle", "permissions": []}
+    assert (await team.owner.call("POST", "/tenants/current/roles", json=idle)).status_code == 201
+    await join(cluster, database, team.viewer, team.owner.tenant_id, "idle")
     assert (await team.viewer.call("GET", "/projects")).status_code == 403
     assert (await there.call("GET", "/projects")).status_code == 200
 

@@ -33,7 +33,7 @@ async def list_tenants(client: AsyncClient, caller: Caller, **query: Any) -> dic
 async def test_who_creates_a_tenant_owns_it(client: AsyncClient, team: Team) -> None:
     """The creator is its one member and its owner, and can work in it at once."""
     made = await create(client, team.viewer, "  Café 🏗 عربي ")
-    assert made.keys() == {"id", "name", "created_at", "updated_at"}
+    assert made.keys() == {"id", "name", "status", "disabled_modules", "version", "created_at", "updated_at"}
     assert made["name"] == "Café 🏗 عربي"
     assert made["created_at"] == made["updated_at"]
     inside = {"X-Tenant-ID": made["id"]}

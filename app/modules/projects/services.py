@@ -23,7 +23,7 @@ class ProjectService:
 
     async def create(self, data: ProjectCreate) -> Project:
         """Add a project; raises `ProjectNameTakenError`."""
-        project = Project(name=data.name, description=data.description, created_by=self.ctx.current_user.id)
+        project = Project(name=data.name, description=data.description, created_by=self.ctx.actor_id)
         _, after = changes(project)
         await self.projects.add(project)
         await self.ctx.emit(ProjectCreated(object_id=project.id, name=project.name, after=after))

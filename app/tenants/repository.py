@@ -1,0 +1,127 @@
+"""The queries of tenants and of those who act in them."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
+from sqlalchemy.orm import joinedload
+
+from app.core.permissions import BuiltInRole
+from app.db.repository import Repository
+from app.tenants.exceptions import (
+    ApiKeyNotFoundError,
+    InvitationNotFoundError,
+    MemberNotFoundError,
+    RoleNotFoundError,
+    ServiceAccountNotFoundError,
+)
+from app.tenants.models import ApiKey, Invitation, Membership, Role, ServiceAccount, Tenant
+from app.users.models import User
+from app.utils.helpers import utcnow
+
+
+class TenantRepository(Repository[Tenant]):
+    """Tenants: inside one, that one; outside, those of which the actor is a member."""
+
+    model = Tenant
+
+    async def current(self) -> Tenant:
+        """Return the tenant that the session is in."""
+        return (await self.session.scalars(self.select())).one()
+
+
+class MembershipRepository(Repository[Membership]):
+    """Memberships; the session shows those of its tenant."""
+
+    model = Membership
+    missing = MemberNotFoundError
+
+    def select(self) -> Select[Membership]:
+        """Return the statement that reads memberships with their people."""
+        return select(Membership).options(joinedload(Membership.user))
+
+    async def of(self, user_id: uuid.UUID) -> Membership:
+        """Return a person's membership, with the person; raises `MemberNotFoundError`."""
+        found = await self.session.scalar(self.select().where(Membership.user_id == user_id))
+        if found is None:
+            raise MemberNotFoundError
+        return found
+
+    async def locked(self, *user_ids: uuid.UUID | None) -> Mapping[uuid.UUID, Membership]:
+        """Return the memberships of all owners and of these people, locked until the commit, always in one order.
+
+        Two who change each other's role at once thus take turns, and cannot deadlock.
+        """
+        wanted = or_(Membership.role == BuiltInRole.owner, Membership.user_id.in_(filter(None, user_ids)))
+        statement = select(Membership).where(wanted).order_by(Membership.id).with_for_update()
+        return {row.user_id: row for row in await self.session.scalars(statement)}
+
+    async def user_ids(self) -> Sequence[uuid.UUID]:
+        """Return who all the members are."""
+        return (await self.session.scalars(select(Membership.user_id))).all()
+
+    async def has_address(self, email: str) -> bool:
+        """Tell whether somebody with this address is a member."""
+        statement = select(Membership.id).join(User, User.id == Membership.user_id).where(User.email == email)
+        return await self.session.scalar(statement) is not None
+
+
+class RoleRepository(Repository[Role]):
+    """The tenant's own roles."""
+
+    model = Role
+    missing = RoleNotFoundError
+
+    async def named(self, name: str) -> Role | None:
+        """Return the role of a name, or None."""
+        found: Role | None = await self.session.scalar(select(Role).where(Role.name == name))
+        return found
+
+
+class InvitationRepository(Repository[Invitation]):
+    """Invitations that are still open, unless a method says otherwise."""
+
+    model = Invitation
+    missing = InvitationNotFoundError
+
+    def select(self) -> Select[Invitation]:
+        """Return the statement that reads those which can be accepted."""
+        return select(Invitation).where(*is_pending(), Invitation.expires_at > func.now())
+
+    async def expired_to(self, email: str) -> Invitation | None:
+        """Return the expired one that still stands in the way of a new one to the same address."""
+        statement = select(Invitation).where(
+            *is_pending(), Invitation.expires_at <= func.now(), Invitation.email == email
+        )
+        found: Invitation | None = await self.session.scalar(statement.with_for_update())
+        return found
+
+    async def locked(self, token_hash: bytes) -> Invitation | None:
+        """Return the open one of a token, locked until the commit: who comes second finds it accepted."""
+        statement = self.select().where(Invitation.token_hash == token_hash).with_for_update()
+        found: Invitation | None = await self.session.scalar(statement)
+        return found
+
+
+def is_pending() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return the conditions of an invitation that was neither accepted nor revoked."""
+    return Invitation.accepted_at.is_(None), Invitation.revoked_at.is_(None)
+
+
+class ServiceAccountRepository(Repository[ServiceAccount]):
+    """Service accounts."""
+
+    model = ServiceAccount
+    missing = ServiceAccountNotFoundError
+
+
+class ApiKeyRepository(Repository[ApiKey]):
+    """API keys, revoked ones too."""
+
+    model = ApiKey
+    missing = ApiKeyNotFoundError
+
+    async def revoke_personal(self, user_id: uuid.UUID) -> None:
+        """Revoke the keys that act as a person; those of service accounts stay. Idempotent."""
+        personal = ApiKey.created_by == user_id, ApiKey.service_account_id.is_(None), ApiKey.revoked_at.is_(None)
+        await self.session.execute(update(ApiKey).where(*personal).values(revoked_at=utcnow()))

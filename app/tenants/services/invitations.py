@@ -1,0 +1,109 @@
+"""The rules of invitations."""
+
+import datetime as dt
+import uuid
+from functools import partial
+
+from app.config import settings
+from app.core.context import Context
+from app.services.mailer import Mail
+from app.tenants.events import InvitationAccepted, InvitationRevoked, InvitationSent
+from app.tenants.exceptions import AlreadyMemberError, InvitationRefusedError
+from app.tenants.models import Invitation
+from app.tenants.repository import InvitationRepository, MembershipRepository, TenantRepository
+from app.tenants.schemas import InvitationCreate, InvitationResponse
+from app.tenants.services.members import MemberService
+from app.tenants.services.roles import RoleService
+from app.tenants.utils import INVITATION_PREFIX, TenantToken, hash_token, new_token
+from app.utils.helpers import utcnow
+from app.utils.schemas import Page, PageQuery
+
+SUBJECT = "You are invited to {tenant}"
+TEXT = """\
+You are invited to join "{tenant}" on {project}, in the role "{role}".
+
+Accept within {days} days:
+
+    {link}
+
+The link works once. If you do not know what this is about, ignore this mail.
+"""
+
+
+class InvitationService:
+    """Invite people to the selected tenant by mail; whether an address has an account makes no difference here."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.invitations = InvitationRepository(ctx.session)
+        self.memberships = MembershipRepository(ctx.session)
+        self.tenants = TenantRepository(ctx.session)
+        self.roles = RoleService(ctx)
+
+    async def send(self, data: InvitationCreate) -> Invitation:
+        """Add an invitation and mail its link, once this is committed.
+
+        Raises `AlreadyMemberError`, `AlreadyInvitedError`, `UnknownRoleError`, and `GrantRefusedError` for a role
+        that permits what the caller does not hold.
+        """
+        await self.roles.refuse_grant(data.role)
+        if await self.memberships.has_address(data.email):
+            raise AlreadyMemberError
+        if expired := await self.invitations.expired_to(data.email):
+            await self._revoke(expired)
+        tenant = await self.tenants.current()
+        token = new_token(INVITATION_PREFIX, tenant.id)
+        invitation = await self.invitations.add(
+            Invitation(
+                email=data.email,
+                role=data.role,
+                token_hash=hash_token(token),
+                invited_by=self.ctx.actor_id,
+                expires_at=utcnow() + dt.timedelta(days=settings.tenants.invitation_days),
+            )
+        )
+        after = {"email": data.email, "role": data.role}
+        await self.ctx.emit(InvitationSent(object_id=invitation.id, after=after))
+        self.ctx.later(partial(deliver, invitation_mail(data.email, data.role, tenant.name, token)))
+        return invitation
+
+    async def page(self, query: PageQuery) -> Page[InvitationResponse]:
+        """Return the open invitations, oldest first."""
+        return await self.invitations.page(query, self.invitations.select(), "created_at", InvitationResponse)
+
+    async def revoke(self, invitation_id: uuid.UUID) -> None:
+        """Take an open invitation back; raises `InvitationNotFoundError`."""
+        await self._revoke(await self.invitations.get(invitation_id))
+
+    async def _revoke(self, invitation: Invitation) -> None:
+        """Mark as revoked, and say so."""
+        invitation.revoked_at = utcnow()
+        await self.ctx.session.flush()
+        await self.ctx.emit(InvitationRevoked(object_id=invitation.id, before={"email": invitation.email}))
+
+    async def find(self, token: TenantToken) -> Invitation:
+        """Return the open invitation of a token, locked; raises `InvitationRefusedError`, whatever is wrong with it."""
+        found = await self.invitations.locked(token.token_hash)
+        if found is None or (await self.tenants.current()).status != "active":
+            raise InvitationRefusedError
+        return found
+
+    async def accept(self, invitation: Invitation, user_id: uuid.UUID) -> None:
+        """Make a person a member, and the invitation used up; raises `AlreadyMemberError`."""
+        invitation.accepted_at = utcnow()
+        await MemberService(self.ctx).add(user_id, invitation.role)
+        await self.ctx.emit(InvitationAccepted(object_id=invitation.id, after={"user_id": str(user_id)}))
+
+
+def invitation_mail(email: str, role: str, tenant: str, token: str) -> Mail:
+    """Return the mail with the link; the token is in the fragment, which no server sees and no log keeps."""
+    name = " ".join(tenant.split())
+    link = f"{settings.mail.link_base}/invitations/accept#token={token}"
+    days = settings.tenants.invitation_days
+    text = TEXT.format(tenant=name, project=settings.project_name, role=role, days=days, link=link)
+    return Mail(email, SUBJECT.format(tenant=name), text)
+
+
+async def deliver(mail: Mail, ctx: Context) -> None:
+    """Send a mail."""
+    await ctx.services.mailer.send(mail)
