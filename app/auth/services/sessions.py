@@ -1,53 +1,23 @@
-"""The rules of registering and signing in."""
+"""Signing in, staying signed in, signing out."""
 
 import datetime as dt
 import secrets
 import uuid
 
-from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from app.auth.events import SignedIn, SignedOut, SignInFailed, TokenReused
 from app.auth.exceptions import RefreshRefusedError, WrongCredentialsError
 from app.auth.models import AuthSession, Credential, RefreshToken
 from app.auth.passwords import passwords
-from app.auth.schemas import LoginRequest, RegisterRequest, RegisterResponse, TokenResponse
+from app.auth.schemas import LoginRequest, TokenResponse
 from app.auth.tokens import issue_access, new_refresh, successor, token_hash
 from app.config import settings
 from app.core.context import Context
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.exceptions import UnauthenticatedError
-from app.tenants.schemas import TenantResponse
-from app.tenants.services import TenantService
 from app.users.models import User
-from app.users.schemas import UserResponse
-from app.users.services import UserService
 from app.utils.helpers import utcnow
-
-
-class RegistrationService:
-    """Bring a new person in."""
-
-    def __init__(self, ctx: Context) -> None:
-        self.ctx = ctx
-        self.users = UserService(ctx)
-        self.tenants = TenantService(ctx)
-
-    async def register(self, data: RegisterRequest) -> RegisterResponse:
-        """Add a person, their password and their first tenant, all or nothing; raises `EmailTakenError`."""
-        user = await self.add_person(data.email, data.full_name, data.password)
-        tenant = await self.tenants.create(data.tenant_name, user.id)
-        return RegisterResponse(user=UserResponse.model_validate(user), tenant=TenantResponse.model_validate(tenant))
-
-    async def add_person(self, email: str, full_name: str, password: SecretStr) -> User:
-        """Add a person who can sign in; raises `EmailTakenError`.
-
-        The password is hashed before the first statement, so that no connection waits for it.
-        """
-        hashed = await passwords.hash(password.get_secret_value())
-        user = await self.users.create(email, full_name)
-        self.ctx.session.add(Credential(user_id=user.id, password_hash=hashed))
-        return user
 
 
 class SessionService:
