@@ -6,6 +6,7 @@ files up. Both are products with the contract of every other mailer, not stand-i
 
 import asyncio
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -15,17 +16,26 @@ from typing import Protocol
 
 from app.utils.helpers import uuid7
 
+LINE_BREAK = re.compile(r"[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
+"""Whatever ends a line for anybody who reads headers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message of plain text to one address."""
+    """A message of plain text to one address; raises ValueError for a line break in address or subject."""
 
     to: str
     subject: str
     text: str
 
+    def __post_init__(self) -> None:
+        """Refuse what would become a header of its own, whichever mailer takes the message."""
+        for name, value in (("to", self.to), ("subject", self.subject)):
+            if LINE_BREAK.search(value):
+                raise ValueError(f"a line break in `{name}` of a mail")
+
     def as_message(self, sender: str) -> EmailMessage:
-        """Return the message (RFC 5322); raises ValueError for a line break in a header."""
+        """Return the message (RFC 5322)."""
         message = EmailMessage(policy=SMTP)
         message["From"], message["To"], message["Subject"] = sender, self.to, self.subject
         message.set_content(self.text)

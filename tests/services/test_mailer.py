@@ -44,13 +44,21 @@ async def test_what_is_sent_arrives_in_order(post: tuple[Mailer, Sent]) -> None:
     assert sent() == mails
 
 
-async def test_a_line_break_makes_no_header(tmp_path: Path) -> None:
-    """What would become a second header is refused, and leaves no file."""
-    mailer = FileMailer(tmp_path, SENDER)
-    for mail in (Mail("a@example.com", "Hi\r\nBcc: b@example.com", ""), Mail("a@example.com\nBcc: b@x.y", "Hi", "")):
-        with pytest.raises(ValueError, match="linefeed"):
-            await mailer.send(mail)
-    assert sent_files(tmp_path) == []
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_a_line_break_makes_no_header(end: str) -> None:
+    """What could become a second header is no mail at all, at its end too; a text may have lines."""
+    for to, subject in ((f"a@example.com{end}Bcc: b@x.y", "Hi"), ("a@example.com", f"Hi{end}Bcc: b@x.y"), (end, "Hi")):
+        with pytest.raises(ValueError, match="line break"):
+            Mail(to, subject, "")
+    assert Mail("a@example.com", "Hi", f"one{end}two").text == f"one{end}two"
+
+
+async def test_an_address_of_any_script_is_taken(post: tuple[Mailer, Sent]) -> None:
+    """An international address arrives as it was given."""
+    mailer, sent = post
+    mail = ("用户@例え.テスト", "Hi", "text\n")
+    await mailer.send(Mail(*mail))
+    assert sent() == [mail]
 
 
 async def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
