@@ -11,6 +11,7 @@ COMMANDS = {
     "permissions": ("app.commands.permissions", "Print which operation asks what, and which role holds it."),
     "openapi": ("app.commands.openapi", "Print the OpenAPI document."),
     "create-superuser": ("app.commands.superuser", "Create a superuser, or make one of a known person."),
+    "purge": ("app.commands.purge", "Remove for good what was deleted long enough ago."),
     "check": ("app.commands.check", "Check the configuration and the facts of the database."),
 }
 """Command -> the module whose `run` it is, and what it does."""

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from app.audit.services import AuditService
-from app.auth.events import SignedIn, SignedOut
+from app.auth.events import SignedIn, SignedOut, UserDisabled, UserEnabled
 from app.core.context import Context
 from app.core.events import ApplicationEvent, Event
 from app.core.reactions import Reaction, in_transaction
@@ -42,6 +42,8 @@ class MessageHub:
     handlers: ClassVar[dict[type[Event], list[Reaction]]] = {
         SignedIn: [],
         SignedOut: [],
+        UserDisabled: [],
+        UserEnabled: [],
         TenantCreated: [],
         TenantUpdated: [],
         TenantDeleted: [],

@@ -1,6 +1,6 @@
 """Every router of the application, in the order of the document."""
 
-from app.auth.routes import router as auth
+from app.auth.routes import door, invitations, superusers
 from app.core.routes import router as core
 from app.core.routing import Router
 from app.modules.notifications.routes import router as notifications
@@ -11,10 +11,12 @@ from app.users.routes import router as users
 PREFIX = "/api/v1"
 
 ROUTERS: list[Router] = [
-    auth,
+    door,
     users,
     tenants,
+    invitations,
     projects,
     notifications,
+    superusers,
     core,
 ]

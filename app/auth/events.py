@@ -27,3 +27,21 @@ class TokenReused(ApplicationEvent):
 
     action = "session.revoked"
     outcome: str = "failure"
+
+
+class UserDisabled(Event):
+    """A superuser disabled an account; its sessions ended with it."""
+
+    action = "user.disabled"
+
+
+class UserEnabled(Event):
+    """A superuser enabled a disabled account."""
+
+    action = "user.enabled"
+
+
+class UsersSearched(ApplicationEvent):
+    """A superuser looked at people, across all tenants."""
+
+    action = "user.searched"

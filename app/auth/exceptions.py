@@ -1,6 +1,13 @@
 """What can go wrong with signing in."""
 
-from app.exceptions import BadRequestError, ForbiddenError, NotFoundError, UnauthenticatedError
+from app.exceptions import (
+    BadRequestError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    UnauthenticatedError,
+    UnprocessableError,
+)
 
 
 class WrongCredentialsError(UnauthenticatedError):
@@ -49,3 +56,15 @@ class KeyNotAcceptedError(ForbiddenError):
     """This needs a person who signed in: an API key acts in its tenant alone."""
 
     code = "key_not_accepted"
+
+
+class AccountNeededError(UnprocessableError):
+    """Nobody has an account with the invited address yet: send full_name and password too."""
+
+    code = "account_needed"
+
+
+class OwnAccountError(ConflictError):
+    """Nobody disables their own account."""
+
+    code = "own_account"

@@ -1,10 +1,12 @@
 """The API's view of signing in."""
 
+import uuid
+
 from pydantic import Field, SecretStr
 
 from app.tenants.schemas import TenantResponse
 from app.users.schemas import EmailAddress, UserResponse
-from app.utils.schemas import BaseSchema, InputSchema, Name
+from app.utils.schemas import BaseSchema, InputSchema, Name, SecretResponse
 
 SHORTEST_PASSWORD = 8
 LONGEST_PASSWORD = 256
@@ -39,7 +41,23 @@ class RefreshRequest(InputSchema):
     refresh_token: SecretStr = Field(min_length=1, max_length=2000)
 
 
-class TokenResponse(BaseSchema):
+class InvitationAccept(InputSchema):
+    """The token of an invitation; name and password only where the invited address has no account yet."""
+
+    token: SecretStr = Field(min_length=1, max_length=2000)
+    full_name: Name | None = None
+    password: SecretStr | None = Field(None, min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD)
+
+
+class InvitationAccepted(BaseSchema):
+    """The place that was offered: who has it now, where, and in which role."""
+
+    tenant_id: uuid.UUID
+    user_id: uuid.UUID
+    role: str
+
+
+class TokenResponse(SecretResponse):
     """The tokens of a session; `expires_in` is the access token's life in seconds."""
 
     access_token: str

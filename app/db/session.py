@@ -22,6 +22,7 @@ from app.db.inspection import (
     without_criteria,
 )
 from app.db.mixin import SoftDeleteMixin, TenantMixin, TenantRootMixin
+from app.db.tenancy import roles
 
 NO_TENANT = uuid.UUID(int=0)
 SET_TENANT = text("select set_config('app.tenant_id', :tenant, true)").execution_options(
@@ -119,6 +120,14 @@ class Database(AsyncSession):
         self.sync_session.enter(tenant_id)
         if self.in_transaction():
             await self.execute(SET_TENANT, {"tenant": str(tenant_id)})
+
+    async def look_across_tenants(self) -> None:
+        """Let this transaction see all tenants, memberships and people, and nothing else; no way back.
+
+        It becomes the role that may read these tables and write none. Statements then say `unscoped`, else the filter
+        goes on narrowing them.
+        """
+        await self.execute(text(f"set local role {roles().admin}"), execution_options={"unscoped": "the role itself"})
 
     async def connection(self, *args: Any, unscoped: str = "", **options: Any) -> AsyncConnection:
         """Return the connection, past every check, to those who say why."""

@@ -96,10 +96,10 @@ class InvitationRepository(Repository[Invitation]):
         found: Invitation | None = await self.session.scalar(statement.with_for_update())
         return found
 
-    async def locked(self, token_hash: bytes) -> Invitation | None:
-        """Return the open one of a token, locked until the commit: who comes second finds it accepted."""
-        statement = self.select().where(Invitation.token_hash == token_hash).with_for_update()
-        found: Invitation | None = await self.session.scalar(statement)
+    async def of_token(self, token_hash: bytes, *, locked: bool = False) -> Invitation | None:
+        """Return the open one of a token; `locked` until the commit, so that who comes second finds it accepted."""
+        statement = self.select().where(Invitation.token_hash == token_hash)
+        found: Invitation | None = await self.session.scalar(statement.with_for_update() if locked else statement)
         return found
 
 

@@ -1,6 +1,6 @@
 """What can go wrong with people."""
 
-from app.exceptions import ConflictError
+from app.exceptions import ConflictError, NotFoundError
 
 
 class EmailTakenError(ConflictError):
@@ -8,3 +8,9 @@ class EmailTakenError(ConflictError):
 
     code = "email_taken"
     constraint = "uq_users_email"
+
+
+class UserNotFoundError(NotFoundError):
+    """There is no such person."""
+
+    code = "user_not_found"

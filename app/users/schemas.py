@@ -1,5 +1,6 @@
 """The API's view of people."""
 
+import datetime as dt
 import uuid
 from typing import Annotated
 
@@ -7,7 +8,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from app.utils.schemas import BaseSchema
+from app.utils.schemas import BaseSchema, PageQuery
 
 
 def normal_email(value: str) -> str:
@@ -48,3 +49,17 @@ class MeResponse(UserResponse):
 
     is_superuser: bool
     memberships: list[OwnMembershipResponse]
+
+
+class UserQuery(PageQuery):
+    """Which people a superuser looks for: by a part of the address or of the name."""
+
+    search: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class UserOverview(UserResponse):
+    """A person, as superusers see them."""
+
+    is_superuser: bool
+    disabled_at: dt.datetime | None
+    created_at: dt.datetime

@@ -15,14 +15,15 @@ from tests.support import Caller, Cluster, register
 OPERATIONS = {str(one): one for one in operations_of(document(bare_app()))}
 """Every operation, by `METHOD /path`."""
 
-OWN = {**{f"only:{name}": [name] for name in CATALOGUE}, "nothing": []}
+OWN = {**{f"only:{name}": name for name in CATALOGUE}, "nothing": ""}
 """Roles of the tenant's own that hold one permission each, and one that holds none."""
 
-ROLES = {**built_in_roles(), **{role: frozenset(held) for role, held in OWN.items()}}
+ROLES = {**built_in_roles(), **{role: frozenset(filter(None, [held])) for role, held in OWN.items()}}
 
 FOUND = """
     insert into roles (tenant_id, id, name, description, permissions, version)
-    values (:tenant, gen_random_uuid(), :role, '', :held, 1) returning 1
+    select :tenant, gen_random_uuid(), own.name, '', array_remove(array[own.held], ''), 1
+    from unnest(cast(:names as text[]), cast(:held as text[])) as own (name, held) returning 1
 """
 PLACE = """
     insert into memberships (tenant_id, id, user_id, role)
@@ -41,8 +42,8 @@ class Cast:
 
     async def enter(self, tenant_id: uuid.UUID) -> dict[str, Caller]:
         """Put everybody into a tenant, and return them by role, with it selected."""
-        for role, held in OWN.items():
-            await self.cluster.rows(self.database, FOUND, tenant=tenant_id, role=role, held=held)
+        own = {"names": list(OWN), "held": list(OWN.values())}
+        await self.cluster.rows(self.database, FOUND, tenant=tenant_id, **own)
         users = [person.user_id for person in self.people.values()]
         await self.cluster.rows(self.database, PLACE, tenant=tenant_id, users=users, roles=list(self.people))
         return {role: replace(person, tenant_id=tenant_id) for role, person in self.people.items()}

@@ -3,6 +3,7 @@
 from app.tenants.services.invitations import InvitationService
 from app.tenants.services.keys import ApiKeyService, ServiceAccountService
 from app.tenants.services.members import MemberService
+from app.tenants.services.retention import RetentionService
 from app.tenants.services.roles import RoleService
 from app.tenants.services.tenants import CurrentTenantService, TenantService
 
@@ -11,6 +12,7 @@ __all__ = [
     "CurrentTenantService",
     "InvitationService",
     "MemberService",
+    "RetentionService",
     "RoleService",
     "ServiceAccountService",
     "TenantService",

@@ -81,9 +81,9 @@ class InvitationService:
         await self.ctx.session.flush()
         await self.ctx.emit(InvitationRevoked(object_id=invitation.id, before={"email": invitation.email}))
 
-    async def find(self, token: TenantToken) -> Invitation:
-        """Return the open invitation of a token, locked; raises `InvitationRefusedError`, whatever is wrong with it."""
-        found = await self.invitations.locked(token.token_hash)
+    async def find(self, token: TenantToken, *, locked: bool = False) -> Invitation:
+        """Return the open invitation of a token; raises `InvitationRefusedError`, whatever is wrong with it."""
+        found = await self.invitations.of_token(token.token_hash, locked=locked)
         if found is None or (await self.tenants.current()).status != "active":
             raise InvitationRefusedError
         return found

@@ -1,0 +1,21 @@
+"""HTTP of accepting invitations."""
+
+from app.auth.permissions import access_control
+from app.auth.schemas import InvitationAccept, InvitationAccepted
+from app.auth.services import AcceptanceService
+from app.core.routing import Router, cbv
+
+router = Router(prefix="/invitations", tags=["invitations"])
+
+
+@cbv(router)
+class InvitedRoutes:
+    """What somebody does who was invited."""
+
+    acceptance: AcceptanceService
+
+    @router.post("/accept")
+    @access_control(open=True)
+    async def accept(self, data: InvitationAccept) -> InvitationAccepted:
+        """Accept an invitation with the token of its mail; who has no account yet makes one by it."""
+        return await self.acceptance.accept(data)
