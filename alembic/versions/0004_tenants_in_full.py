@@ -72,15 +72,10 @@ def create_invitations() -> None:
         sa.Column("invited_by", sa.Uuid(), nullable=False),
         moment("created_at", now=True),
         moment("expires_at"),
-        moment("accepted_at", nullable=True),
-        moment("revoked_at", nullable=True),
         sa.PrimaryKeyConstraint("tenant_id", "id"),
         sa.UniqueConstraint("tenant_id", "token_hash"),
+        sa.UniqueConstraint("tenant_id", "email"),
         sa.ForeignKeyConstraint(["tenant_id", "custom_role"], ["roles.tenant_id", "roles.name"]),
-    )
-    pending = sa.text("accepted_at is null and revoked_at is null")
-    op.create_index(
-        "uq_invitations_pending", "invitations", ["tenant_id", "email"], unique=True, postgresql_where=pending
     )
 
 

@@ -14,7 +14,7 @@ class AlreadyInvitedError(ConflictError):
     """This address has an invitation already. Revoke it to send another one."""
 
     code = "already_invited"
-    constraint = "uq_invitations_pending"
+    constraint = "uq_invitations_tenant_id_email"
 
 
 class RoleNameTakenError(ConflictError):

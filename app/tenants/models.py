@@ -29,8 +29,6 @@ CUSTOM_ROLE = f"case when role::text = any (array[{BUILT_IN}]::text[]) then null
 It is spelled as PostgreSQL prints it, so that Alembic can compare.
 """
 
-PENDING = text("accepted_at is null and revoked_at is null")
-
 
 class Role(TenantMixin, TimestampMixin, VersionMixin, Base):
     """A role of a tenant's own: a set of permissions under a name that never changes."""
@@ -101,7 +99,10 @@ class Tenant(TenantRootMixin, TimestampMixin, VersionMixin, Base):
 
 
 class Invitation(TenantMixin, Base):
-    """A place in a tenant that is offered to whoever reads the mail of an address; one at a time for each."""
+    """A place in a tenant that is offered to whoever reads the mail of an address; one at a time for each.
+
+    It is gone once it was accepted or revoked: the audit remembers.
+    """
 
     __tablename__ = "invitations"
     email: Mapped[str]
@@ -111,11 +112,9 @@ class Invitation(TenantMixin, Base):
     invited_by: Mapped[uuid.UUID]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=text("now()"))
     expires_at: Mapped[dt.datetime]
-    accepted_at: Mapped[dt.datetime | None]
-    revoked_at: Mapped[dt.datetime | None]
     __table_args__ = (
         UniqueConstraint("tenant_id", "token_hash"),
-        Index(AlreadyInvitedError.constraint, "tenant_id", "email", unique=True, postgresql_where=PENDING),
+        UniqueConstraint("tenant_id", "email", name=AlreadyInvitedError.constraint),
         ForeignKeyConstraint(
             ["tenant_id", "custom_role"], ["roles.tenant_id", "roles.name"], name=RoleUsedByInvitationError.constraint
         ),

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import joinedload
 
 from app.core.permissions import BuiltInRole
@@ -86,26 +86,19 @@ class InvitationRepository(Repository[Invitation]):
 
     def select(self) -> Select[Invitation]:
         """Return the statement that reads those which can be accepted."""
-        return select(Invitation).where(*is_pending(), Invitation.expires_at > func.now())
+        return select(Invitation).where(Invitation.expires_at > func.now())
 
     async def expired_to(self, email: str) -> Invitation | None:
-        """Return the expired one that still stands in the way of a new one to the same address."""
-        statement = select(Invitation).where(
-            *is_pending(), Invitation.expires_at <= func.now(), Invitation.email == email
-        )
+        """Return the expired one that still stands in the way of a new one to the same address, locked."""
+        statement = select(Invitation).where(Invitation.expires_at <= func.now(), Invitation.email == email)
         found: Invitation | None = await self.session.scalar(statement.with_for_update())
         return found
 
     async def of_token(self, token_hash: bytes, *, locked: bool = False) -> Invitation | None:
-        """Return the open one of a token; `locked` until the commit, so that who comes second finds it accepted."""
+        """Return the open one of a token; `locked` until the commit, so that who comes second finds it gone."""
         statement = self.select().where(Invitation.token_hash == token_hash)
         found: Invitation | None = await self.session.scalar(statement.with_for_update() if locked else statement)
         return found
-
-
-def is_pending() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Return the conditions of an invitation that was neither accepted nor revoked."""
-    return Invitation.accepted_at.is_(None), Invitation.revoked_at.is_(None)
 
 
 class ServiceAccountRepository(Repository[ServiceAccount]):

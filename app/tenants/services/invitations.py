@@ -76,8 +76,8 @@ class InvitationService:
         await self._revoke(await self.invitations.get(invitation_id))
 
     async def _revoke(self, invitation: Invitation) -> None:
-        """Mark as revoked, and say so."""
-        invitation.revoked_at = utcnow()
+        """Remove an invitation, and say so."""
+        await self.ctx.session.delete(invitation)
         await self.ctx.session.flush()
         await self.ctx.emit(InvitationRevoked(object_id=invitation.id, before={"email": invitation.email}))
 
@@ -90,7 +90,7 @@ class InvitationService:
 
     async def accept(self, invitation: Invitation, user_id: uuid.UUID) -> None:
         """Make a person a member, and the invitation used up; raises `AlreadyMemberError`."""
-        invitation.accepted_at = utcnow()
+        await self.ctx.session.delete(invitation)
         await MemberService(self.ctx).add(user_id, invitation.role)
         await self.ctx.emit(InvitationAccepted(object_id=invitation.id, after={"user_id": str(user_id)}))
 
