@@ -1,9 +1,11 @@
 """The home of a table's queries."""
 
+import re
 import uuid
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import Select, inspect, select
+from sqlalchemy import ColumnElement, Select, inspect, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db.paging import paginate
 from app.db.session import Database
@@ -68,3 +70,9 @@ def changes(row: Any) -> tuple[Snapshot, Snapshot]:
             before[attribute.key] = "[redacted]" if secret else history.deleted[0]
         after[attribute.key] = "[redacted]" if secret else history.added[0] if history.added else None
     return before, after
+
+
+def contains(column: InstrumentedAttribute[str], part: str) -> ColumnElement[bool]:
+    """Return the condition that a text holds `part`, in either case; every character of it means itself."""
+    escaped = re.sub(r"([\\%_])", r"\\\1", part)
+    return column.ilike(f"%{escaped}%", escape="\\")

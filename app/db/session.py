@@ -29,6 +29,9 @@ SET_TENANT = text("select set_config('app.tenant_id', :tenant, true)").execution
     unscoped="enters the tenant itself"
 )
 
+SET_ROLE = text("select set_config('role', :role, true)").execution_options(unscoped="becomes another role itself")
+"""SET LOCAL ROLE, as a statement that takes a parameter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -127,7 +130,7 @@ class Database(AsyncSession):
         It becomes the role that may read these tables and write none. Statements then say `unscoped`, else the filter
         goes on narrowing them.
         """
-        await self.execute(text(f"set local role {roles().admin}"), execution_options={"unscoped": "the role itself"})
+        await self.execute(SET_ROLE, {"role": roles().admin})
 
     async def connection(self, *args: Any, unscoped: str = "", **options: Any) -> AsyncConnection:
         """Return the connection, past every check, to those who say why."""

@@ -8,6 +8,7 @@ from app.auth.events import UserDisabled, UserEnabled, UsersSearched
 from app.auth.exceptions import OwnAccountError
 from app.auth.models import AuthSession
 from app.core.context import Context
+from app.db.repository import contains
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.tenants.events import TenantResumed, TenantsSearched, TenantSuspended
 from app.tenants.exceptions import UnknownTenantError
@@ -35,7 +36,7 @@ class OversightService:
         await self.ctx.track(TenantsSearched(after={"search": query.search}))
         statement = select(Tenant).where(Tenant.id != SYSTEM_TENANT_ID)
         if query.search:
-            statement = statement.where(Tenant.name.icontains(query.search, autoescape=True))
+            statement = statement.where(contains(Tenant.name, query.search))
         async with self.ctx.reader() as look:
             await look.session.look_across_tenants()
             tenants = TenantRepository(look.session)
@@ -47,7 +48,7 @@ class OversightService:
         users = UserRepository(self.ctx.session)
         statement = users.select()
         if query.search:
-            found = (column.icontains(query.search, autoescape=True) for column in (User.email, User.full_name))
+            found = contains(User.email, query.search), contains(User.full_name, query.search)
             statement = statement.where(or_(*found))
         return await users.page(query, statement, "-created_at", UserOverview)
 
