@@ -3,7 +3,17 @@
 from typing import ClassVar
 
 from app.audit.services import AuditService
-from app.auth.events import SignedIn, SignedOut, UserDisabled, UserEnabled
+from app.auth.events import (
+    EmailVerified,
+    LinkSent,
+    PasswordChanged,
+    PasswordReset,
+    SessionsEnded,
+    SignedIn,
+    SignedOut,
+    UserDisabled,
+    UserEnabled,
+)
 from app.core.context import Context
 from app.core.events import ApplicationEvent, Event
 from app.core.reactions import Reaction, in_transaction
@@ -34,6 +44,7 @@ from app.tenants.events import (
     TenantSuspended,
     TenantUpdated,
 )
+from app.users.events import UserUpdated
 
 
 class MessageHub:
@@ -44,6 +55,12 @@ class MessageHub:
         SignedOut: [],
         UserDisabled: [],
         UserEnabled: [],
+        SessionsEnded: [],
+        PasswordChanged: [],
+        PasswordReset: [],
+        EmailVerified: [],
+        LinkSent: [],
+        UserUpdated: [],
         TenantCreated: [],
         TenantUpdated: [],
         TenantDeleted: [],

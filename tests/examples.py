@@ -30,6 +30,7 @@ class Operation:
     parameters: tuple[Schema, ...]
     body: Schema | None
     components: Schema
+    form: Schema | None = None
     successes: frozenset[str] = frozenset()
     """The statuses of good answers that it declares."""
 
@@ -59,7 +60,8 @@ class Operation:
             "path": self.path.format(**values),
             "params": {one["name"]: examples.value(one["schema"]) for one in needed},
         }
-        return found if self.body is None else {**found, "json": examples.value(self.body)}
+        bodies = {"json": self.body, "data": self.form}
+        return found | {kind: examples.value(schema) for kind, schema in bodies.items() if schema is not None}
 
 
 def operations_of(document: Schema) -> list[Operation]:
@@ -70,13 +72,20 @@ def operations_of(document: Schema) -> list[Operation]:
             path.removeprefix(PREFIX),
             one["x-access"],
             tuple(one.get("parameters", ())),
-            one.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema"),
+            body_of(one, "application/json"),
             document["components"]["schemas"],
+            body_of(one, "application/x-www-form-urlencoded"),
             frozenset(status for status in one["responses"] if status.startswith("2")),
         )
         for path, item in document["paths"].items()
         for method, one in item.items()
     ]
+
+
+def body_of(operation: Schema, kind: str) -> Schema | None:
+    """Return the schema of the body that an operation takes in this kind, if it does."""
+    found: Schema | None = operation.get("requestBody", {}).get("content", {}).get(kind, {}).get("schema")
+    return found
 
 
 @dataclass(frozen=True)

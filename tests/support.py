@@ -107,6 +107,7 @@ async def serve(app: FastAPI) -> AsyncIterator[AsyncClient]:
         async with AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
             yield client
     finally:
+        await work.drain()
         for sessions in (work.sessions, work.reserve):
             await sessions.kw["bind"].dispose()
 

@@ -22,6 +22,30 @@ class RefreshRefusedError(UnauthenticatedError):
     code = "refresh_refused"
 
 
+class WeakPasswordError(UnprocessableError):
+    """The password is refused; `errors` says why."""
+
+    code, title = "weak_password", "Weak password"
+
+
+class WrongPasswordError(BadRequestError):
+    """The present password is another one."""
+
+    code = "wrong_password"
+
+
+class LinkRefusedError(BadRequestError):
+    """The link is unknown, expired or used up. Ask for a new one."""
+
+    code = "link_refused"
+
+
+class SessionNotFoundError(NotFoundError):
+    """You have no such session."""
+
+    code = "session_not_found"
+
+
 class TenantHeaderError(BadRequestError):
     """Name one tenant in the X-Tenant-ID header, as a UUID in lower case with dashes."""
 

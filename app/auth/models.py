@@ -27,6 +27,9 @@ class AuthSession(IdMixin, Base):
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[dt.datetime]
     ended_at: Mapped[dt.datetime | None]
+    last_used_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    user_agent: Mapped[str] = mapped_column(server_default="")
+    address: Mapped[str] = mapped_column(server_default="")
 
 
 class RefreshToken(IdMixin, Base):
@@ -42,3 +45,19 @@ class RefreshToken(IdMixin, Base):
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     exchanged_at: Mapped[dt.datetime | None]
     nonce: Mapped[bytes | None]
+
+
+class AuthLink(IdMixin, Base):
+    """A link in a mail that can be used once; only its token's SHA-256 is kept.
+
+    `email` is the address it was sent to: once a person has another one, the link proves nothing any more.
+    """
+
+    __tablename__ = "auth_links"
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    purpose: Mapped[str]
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    email: Mapped[str]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[dt.datetime]
+    used_at: Mapped[dt.datetime | None]

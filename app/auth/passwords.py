@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import secrets
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -52,11 +53,11 @@ class PasswordHasher:
 
     async def hash(self, password: str) -> str:
         """Return the PHC string of a password."""
-        return await self.run(self.hasher.hash, password)
+        return await self.run(self.hasher.hash, normal_form(password))
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Tell whether the password is right; without a stored hash it takes as long and is False."""
-        right = await self.run(self.hasher.verify, password, stored or self.decoy)
+        right = await self.run(self.hasher.verify, normal_form(password), stored or self.decoy)
         return right and stored is not None
 
     async def run(self, work: Callable[..., Result], *arguments: str) -> Result:
@@ -68,6 +69,11 @@ class PasswordHasher:
             return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
         finally:
             self.waiting -= 1
+
+
+def normal_form(password: str) -> str:
+    """Return the form in which a password is compared (NFKC): keyboards spell one text in several ways."""
+    return unicodedata.normalize("NFKC", password)
 
 
 passwords = PasswordHasher(settings.auth)

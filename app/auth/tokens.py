@@ -17,7 +17,8 @@ from app.utils.helpers import canonical_uuid, utcnow
 ALGORITHM = "HS256"
 TYPE = "at+jwt"
 REFRESH_PREFIX = "gpr_"
-"""Refresh tokens begin so, that secret scanners find them."""
+LINK_PREFIX = "gpl_"
+"""Tokens begin so, that secret scanners and our own logs know them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,11 @@ def read_access(token: str) -> AccessClaim:
 def new_refresh() -> str:
     """Return a fresh refresh token: 256 random bits."""
     return REFRESH_PREFIX + secrets.token_urlsafe(32)
+
+
+def new_link() -> str:
+    """Return a fresh token for a link in a mail: 256 random bits."""
+    return LINK_PREFIX + secrets.token_urlsafe(32)
 
 
 def successor(token: str, nonce: bytes) -> str:

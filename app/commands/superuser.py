@@ -2,13 +2,15 @@
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from app.auth.schemas import LONGEST_PASSWORD, SHORTEST_PASSWORD
-from app.auth.superusers import create_superuser
+from app.auth.exceptions import WeakPasswordError
+from app.auth.superusers import create_superuser, promote
 from app.commands.failures import told
 from app.config import settings
 from app.users.schemas import EmailAddress
@@ -36,10 +38,16 @@ def read_name(value: str) -> str:
 def read_password(*, from_stdin: bool) -> str:
     """Return the first line of standard input, or what the person types."""
     password: str = sys.stdin.readline().rstrip("\r\n") if from_stdin else typer.prompt("Password", hide_input=True)
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        length = f"{SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters"
-        raise typer.BadParameter(f"it must have {length}", param_hint="password")
     return password
+
+
+@contextmanager
+def accepted() -> Iterator[None]:
+    """End the command with the reason when the password is refused."""
+    try:
+        yield
+    except WeakPasswordError as error:
+        raise typer.BadParameter(error.errors[0]["msg"], param_hint="password") from None
 
 
 @cli.command()
@@ -50,12 +58,15 @@ def run(
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
 ) -> None:
-    """Create a superuser, or make one of a known person, whose password then stays as it is.
+    """Create a superuser, or make one of a known person, whose password stays and is not asked for.
 
     Connects as the migrator: the application's own roles cannot write `is_superuser`.
     """
     url = settings.need("database.migrate_url")
-    password = read_password(from_stdin=password_stdin)
     with told(url):
-        created = asyncio.run(create_superuser(url, email, full_name, password))
-    typer.echo(f"{email} is {'a new' if created else 'now a'} superuser.")
+        known = asyncio.run(promote(url, email))
+    if not known:
+        password = read_password(from_stdin=password_stdin)
+        with told(url), accepted():
+            asyncio.run(create_superuser(url, email, full_name, password))
+    typer.echo(f"{email} is {'now a' if known else 'a new'} superuser.")

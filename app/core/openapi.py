@@ -17,7 +17,12 @@ TENANT_HEADER = {
     "description": "selects one of the caller's tenants",
     "schema": {"type": "string", "format": "uuid"},
 }
-SCHEMES = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+TOKEN_URL = "api/v1/auth/token"  # noqa: S105 - an address, relative to the documentation's page
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "oauth2": {"type": "oauth2", "flows": {"password": {"tokenUrl": TOKEN_URL, "scopes": {}}}},
+}
+"""Two ways to the same token: one pastes it, the other lets the documentation's page fetch it."""
 
 
 def document_access(access: Access, options: dict[str, Any]) -> dict[str, Any]:
@@ -25,7 +30,7 @@ def document_access(access: Access, options: dict[str, Any]) -> dict[str, Any]:
     extra: dict[str, Any] = {"x-access": str(access)}
     errors: dict[int | str, Any] = {"default": {"description": "A problem (RFC 9457)", "content": PROBLEM}}
     if not access.open:
-        extra["security"] = [{"bearer": []}]
+        extra["security"] = [{"bearer": []}, {"oauth2": []}]
         errors[401] = {"description": "Not signed in", "content": PROBLEM}
     if access.needs_tenant or access.superuser:
         errors[403] = {"description": "Not allowed", "content": PROBLEM}

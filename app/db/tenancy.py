@@ -15,7 +15,7 @@ from app.config import settings
 from app.db.base import Base
 from app.db.inspection import tenant_tables
 
-GLOBAL_TABLES = ("users", "credentials", "auth_sessions", "refresh_tokens")
+GLOBAL_TABLES = ("users", "credentials", "auth_sessions", "refresh_tokens", "auth_links")
 """Tables without row security; only the narrow services of `users` and `auth` reach them."""
 
 SYSTEM_TENANT_ID = uuid.UUID("00000000-0000-7000-8000-000000000000")

@@ -21,7 +21,7 @@ from app.tenants.models import Tenant
 from app.tenants.services import MemberService, TenantService
 from app.users.services import UserService
 
-PASSWORD = "groundplan demo"  # noqa: S105 - printed for everybody who runs `app dev`
+PASSWORD = "a quiet lake at dawn"  # noqa: S105 - printed for everybody who runs `app dev`
 OLIVIA, ADAM, MIA, VICTOR, GWEN = (f"{name}@example.com" for name in ("olivia", "adam", "mia", "victor", "gwen"))
 
 

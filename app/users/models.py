@@ -18,4 +18,5 @@ class User(IdMixin, TimestampMixin, Base):
     full_name: Mapped[str]
     is_superuser: Mapped[bool] = mapped_column(server_default="false")
     disabled_at: Mapped[dt.datetime | None]
+    email_verified_at: Mapped[dt.datetime | None]
     __table_args__ = (Index(EmailTakenError.constraint, "email", unique=True),)

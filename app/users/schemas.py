@@ -8,7 +8,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from app.utils.schemas import BaseSchema, PageQuery
+from app.utils.schemas import BaseSchema, Name, PageQuery, PatchSchema, Unset
 
 
 def normal_email(value: str) -> str:
@@ -47,6 +47,7 @@ class OwnMembershipResponse(BaseSchema):
 class MeResponse(UserResponse):
     """The caller, with every tenant they are a member of."""
 
+    email_verified: bool
     is_superuser: bool
     memberships: list[OwnMembershipResponse]
 
@@ -63,3 +64,9 @@ class UserOverview(UserResponse):
     is_superuser: bool
     disabled_at: dt.datetime | None
     created_at: dt.datetime
+
+
+class MeUpdate(PatchSchema):
+    """What somebody may change about themselves."""
+
+    full_name: Name | Unset = None

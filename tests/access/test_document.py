@@ -37,7 +37,7 @@ def test_the_document_says_what_the_route_declares(name: str) -> None:
 def test_sign_in_and_refusals_are_documented(name: str) -> None:
     """What is not open asks for the bearer token and may answer 401; what a permission guards, 403 and the tenant."""
     operation, access = DOCUMENTED[name], ROUTES[name].access
-    assert operation.get("security", []) == ([] if access.open else [{"bearer": []}])
+    assert operation.get("security", []) == ([] if access.open else [{"bearer": []}, {"oauth2": []}])
     assert ("401" in operation["responses"]) == (not access.open)
     assert ("403" in operation["responses"]) == (access.resource is not None or access.superuser)
     assert [one["required"] for one in headers(operation, "X-Tenant-ID")] == [True] * (access.resource is not None)
@@ -50,6 +50,10 @@ def headers(operation: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return [one for one in operation.get("parameters", []) if (one["in"], one["name"]) == ("header", name)]
 
 
-def test_the_bearer_scheme_is_defined() -> None:
-    """The scheme that operations name stands among the components."""
-    assert DOCUMENT["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+def test_the_schemes_are_defined() -> None:
+    """The schemes that operations name stand among the components; the page fetches a token where there is one."""
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert schemes["bearer"]["scheme"] == "bearer"
+    address = schemes["oauth2"]["flows"]["password"]["tokenUrl"]
+    (kind,) = DOCUMENT["paths"][f"/{address}"]["post"]["requestBody"]["content"]
+    assert kind == "application/x-www-form-urlencoded"

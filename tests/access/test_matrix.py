@@ -1,6 +1,5 @@
 """What a role may do: the document, the printed matrix and the answers say the same of every operation."""
 
-from dataclasses import replace
 from types import FunctionType
 
 import pytest
@@ -13,7 +12,7 @@ from app.main import bare_app
 from app.routes import PREFIX
 from tests.access.roles import OPERATIONS, ROLES, Cast
 from tests.examples import Examples, Operation
-from tests.support import Caller, register, sign_in
+from tests.support import Caller, register
 
 
 def printed() -> dict[str, dict[str, str]]:
@@ -28,9 +27,9 @@ MATRIX = printed()
 
 
 async def attempt(caller: Caller, operation: Operation) -> Response:
-    """Call an operation as it wants to be called; one that asks for no tenant, in a session of its own."""
+    """Call an operation as it wants to be called; one that asks for no tenant as somebody new: it may end sessions."""
     if not operation.needs_tenant:
-        caller = replace(caller, token=(await sign_in(caller.client, caller.email))["access_token"])
+        caller = await register(caller.client)
     answer = await caller.call(**operation.request(Examples(operation.components, "an example")))
     assert answer.status_code != 401 or operation.access == "open", answer.text
     assert answer.status_code < 500, answer.text

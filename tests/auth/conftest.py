@@ -1,11 +1,13 @@
-"""A hasher that is watched."""
+"""A hasher that is watched, and the mails that people get."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from app.auth.passwords import passwords
+from app.core.unit_of_work import UnitOfWork
 from tests.auth.hashers import WatchedHasher
+from tests.auth.mailbox import Mailbox
 
 
 @pytest.fixture
@@ -16,3 +18,9 @@ def hasher(monkeypatch: pytest.MonkeyPatch) -> Iterator[WatchedHasher]:
     monkeypatch.delitem(vars(passwords), "decoy", raising=False)
     yield watched
     watched.gate.set()
+
+
+@pytest.fixture
+def mailbox(work: UnitOfWork) -> Mailbox:
+    """Return what shows the mails that the application sends."""
+    return Mailbox(work)

@@ -19,6 +19,7 @@ async def unlocked(application: FastAPI, client: AsyncClient, cluster: Cluster, 
     mine, other = await people.owner.create_project(), await people.stranger.create_project()
     for _ in range(2):
         await people.owner.create_project()
+    await application.state.serving.gate.work.drain()
     return Door(application, client, people, mine, other)
 
 

@@ -15,7 +15,7 @@ async def test_somebody_sees_themselves_with_every_tenant(
     answer = await client.get("/users/me", headers={"Authorization": f"Bearer {team.stranger.token}"})
     assert answer.status_code == 200
     me = answer.json()
-    assert me.keys() == {"id", "email", "full_name", "is_superuser", "memberships"}
+    assert me.keys() == {"id", "email", "full_name", "email_verified", "is_superuser", "memberships"}
     assert (me["id"], me["email"]) == (str(team.stranger.user_id), team.stranger.email)
     assert me["is_superuser"] is False
     assert [(place["tenant_id"], place["role"]) for place in me["memberships"]] == [

@@ -1,8 +1,21 @@
 """The rules of the door: one class a file."""
 
+from app.auth.services.emails import EmailService
 from app.auth.services.invitations import AcceptanceService
+from app.auth.services.links import LinkService, Purpose
+from app.auth.services.passwords import PasswordService
 from app.auth.services.registration import RegistrationService
-from app.auth.services.sessions import SessionService
+from app.auth.services.sessions import SessionService, end_sessions
 from app.auth.services.superusers import OversightService
 
-__all__ = ["AcceptanceService", "OversightService", "RegistrationService", "SessionService"]
+__all__ = [
+    "AcceptanceService",
+    "EmailService",
+    "LinkService",
+    "OversightService",
+    "PasswordService",
+    "Purpose",
+    "RegistrationService",
+    "SessionService",
+    "end_sessions",
+]

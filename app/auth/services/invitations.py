@@ -34,6 +34,7 @@ class AcceptanceService:
         email, known = await self._look(token)
         user = known or await self._add_person(email, data)
         inside = await self.ctx.enter(token.tenant_id, actor_id=user.id)
+        await UserService(inside).mark_verified(user.id)
         service = InvitationService(inside)
         invitation = await service.find(token, locked=True)
         await service.accept(invitation, user.id)

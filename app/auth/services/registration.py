@@ -4,7 +4,9 @@ from pydantic import SecretStr
 
 from app.auth.models import Credential
 from app.auth.passwords import passwords
+from app.auth.policy import refuse_weak
 from app.auth.schemas import RegisterRequest, RegisterResponse
+from app.auth.services.emails import EmailService
 from app.core.context import Context
 from app.tenants.schemas import TenantResponse
 from app.tenants.services import TenantService
@@ -20,18 +22,24 @@ class RegistrationService:
         self.ctx = ctx
         self.users = UserService(ctx)
         self.tenants = TenantService(ctx)
+        self.emails = EmailService(ctx)
 
     async def register(self, data: RegisterRequest) -> RegisterResponse:
-        """Add a person, their password and their first tenant, all or nothing; raises `EmailTakenError`."""
+        """Add a person, their password and their first tenant, all or nothing, and mail them a link.
+
+        Raises `WeakPasswordError` and `EmailTakenError`.
+        """
         user = await self.add_person(data.email, data.full_name, data.password)
+        self.emails.queue_verification(user.id)
         tenant = await self.tenants.create(data.tenant_name, user.id)
         return RegisterResponse(user=UserResponse.model_validate(user), tenant=TenantResponse.model_validate(tenant))
 
     async def add_person(self, email: str, full_name: str, password: SecretStr) -> User:
-        """Add a person who can sign in; raises `EmailTakenError`.
+        """Add a person who can sign in; raises `WeakPasswordError` and `EmailTakenError`.
 
-        The password is hashed before the first statement, so that no connection waits for it.
+        The password is weighed and hashed before the first statement, so that no connection waits for it.
         """
+        await refuse_weak(password.get_secret_value(), (email, full_name))
         hashed = await passwords.hash(password.get_secret_value())
         user = await self.users.create(email, full_name)
         self.ctx.session.add(Credential(user_id=user.id, password_hash=hashed))

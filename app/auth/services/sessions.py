@@ -3,21 +3,24 @@
 import datetime as dt
 import secrets
 import uuid
+from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, func, select, update
 
-from app.auth.events import SignedIn, SignedOut, SignInFailed, TokenReused
-from app.auth.exceptions import RefreshRefusedError, WrongCredentialsError
+from app.auth.events import SessionsEnded, SignedIn, SignedOut, SignInFailed, TokenReused
+from app.auth.exceptions import RefreshRefusedError, SessionNotFoundError, WrongCredentialsError
 from app.auth.models import AuthSession, Credential, RefreshToken
 from app.auth.passwords import passwords
-from app.auth.schemas import LoginRequest, TokenResponse
+from app.auth.schemas import SessionResponse, TokenResponse
 from app.auth.tokens import issue_access, new_refresh, successor, token_hash
 from app.config import settings
 from app.core.context import Context
+from app.db.paging import paginate
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.exceptions import UnauthenticatedError
 from app.users.models import User
 from app.utils.helpers import utcnow
+from app.utils.schemas import Page, PageQuery
 
 
 class SessionService:
@@ -26,17 +29,18 @@ class SessionService:
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
 
-    async def login(self, data: LoginRequest) -> TokenResponse:
-        """Start a session; raises `WrongCredentialsError`, after the same time, for an unknown address too.
+    async def login(self, email: str, password: str, user_agent: str = "") -> TokenResponse:
+        """Start a session; raises `WrongCredentialsError`, after the same work, for an unknown address too.
 
         The account is read in a transaction of its own, so that no connection is held while the password is verified.
+        It is read again when the session starts: a password that was changed meanwhile starts none.
         """
-        user_id, stored, usable = await self._credential(data.email)
-        right = await passwords.verify(data.password.get_secret_value(), stored)
-        if user_id is None or not (right and usable):
+        user_id, stored, usable = await self._credential(email)
+        right = await passwords.verify(password, stored)
+        if user_id is None or not (right and usable and await self._still_holds(user_id, stored)):
             await self.ctx.track(SignInFailed(object_id=user_id))
             raise WrongCredentialsError
-        return await self._start(user_id)
+        return await self._start(user_id, user_agent)
 
     async def _credential(self, email: str) -> tuple[uuid.UUID | None, str | None, bool]:
         """Return whose address it is, the stored hash, and whether the account may sign in."""
@@ -47,10 +51,21 @@ class SessionService:
             row = (await reader.session.execute(query.where(User.email == email))).one_or_none()
         return (row.id, row.password_hash, row.disabled_at is None) if row else (None, None, False)
 
-    async def _start(self, user_id: uuid.UUID) -> TokenResponse:
+    async def _still_holds(self, user_id: uuid.UUID, stored: str | None) -> bool:
+        """Tell whether the account has this very hash and is not disabled, and keep it so until the commit.
+
+        Who changes the password waits for this lock, then ends the sessions that are there, this one among them.
+        """
+        query = select(Credential.user_id).join(User, User.id == Credential.user_id)
+        same = query.where(User.id == user_id, Credential.password_hash == stored, User.disabled_at.is_(None))
+        return await self.ctx.session.scalar(same.with_for_update(read=True, of=Credential)) is not None
+
+    async def _start(self, user_id: uuid.UUID, user_agent: str) -> TokenResponse:
         """Add a session with its first refresh token, and announce it."""
         refresh = new_refresh()
-        session = AuthSession(user_id=user_id, expires_at=unused_until())
+        session = AuthSession(
+            user_id=user_id, expires_at=unused_until(), user_agent=user_agent, address=self.ctx.address
+        )
         self.ctx.session.add(session)
         await self.ctx.session.flush()
         self.ctx.session.add(RefreshToken(session_id=session.id, token_hash=token_hash(refresh)))
@@ -70,7 +85,7 @@ class SessionService:
             raise RefreshRefusedError
         if link.nonce is None:
             link.nonce, link.exchanged_at = secrets.token_bytes(32), utcnow()
-            session.expires_at = unused_until()
+            session.last_used_at, session.expires_at = utcnow(), unused_until()
             following = successor(token, link.nonce)
             self.ctx.session.add(RefreshToken(session_id=session.id, token_hash=token_hash(following)))
         elif not await self._may_repeat(link, following := successor(token, link.nonce)):
@@ -114,6 +129,30 @@ class SessionService:
         inside = await self.ctx.enter(SYSTEM_TENANT_ID)
         await inside.emit(SignedOut(object_id=session_id))
 
+    async def list(self, query: PageQuery) -> Page[SessionResponse]:
+        """Return one page of the caller's living sessions, newest first."""
+        user = self.ctx.current_user
+        living = select(AuthSession).where(*living_of(user.id))
+        rows, cursor = await paginate(self.ctx.session, living, AuthSession, query, "-created_at")
+        return Page(items=[shown(row, user.session_id) for row in rows], next_cursor=cursor)
+
+    async def end(self, session_id: uuid.UUID) -> None:
+        """End one of the caller's living sessions; raises `SessionNotFoundError` for any other."""
+        mine = update(AuthSession).where(AuthSession.id == session_id, *living_of(self.ctx.current_user.id))
+        if await self.ctx.session.scalar(mine.values(ended_at=utcnow()).returning(AuthSession.id)) is None:
+            raise SessionNotFoundError
+        inside = await self.ctx.enter(SYSTEM_TENANT_ID)
+        await inside.emit(SignedOut(object_id=session_id))
+
+    async def end_others(self) -> int:
+        """End the caller's other sessions, and return how many they were."""
+        user = self.ctx.current_user
+        ended = await end_sessions(self.ctx, user.id, but=user.session_id)
+        if ended:
+            inside = await self.ctx.enter(SYSTEM_TENANT_ID)
+            await inside.emit(SessionsEnded(object_id=user.id, after={"sessions_ended": ended}))
+        return ended
+
     @staticmethod
     def _answer(user_id: uuid.UUID, session_id: uuid.UUID, refresh: str) -> TokenResponse:
         """Return the tokens as the client gets them."""
@@ -133,3 +172,29 @@ async def end_session(ctx: Context, session_id: uuid.UUID) -> None:
     """Mark a session as ended; idempotent."""
     ended = update(AuthSession).where(AuthSession.id == session_id, AuthSession.ended_at.is_(None))
     await ctx.session.execute(ended.values(ended_at=utcnow()))
+
+
+async def end_sessions(ctx: Context, user_id: uuid.UUID, *, but: uuid.UUID | None = None) -> int:
+    """End somebody's living sessions, all `but` one, and return how many they were."""
+    ended = update(AuthSession).where(*living_of(user_id))
+    if but is not None:
+        ended = ended.where(AuthSession.id != but)
+    return len((await ctx.session.scalars(ended.values(ended_at=utcnow()).returning(AuthSession.id))).all())
+
+
+def living_of(user_id: uuid.UUID) -> Sequence[ColumnElement[bool]]:
+    """Return what holds of somebody's sessions that still go on."""
+    return AuthSession.user_id == user_id, AuthSession.ended_at.is_(None), AuthSession.expires_at > func.now()
+
+
+def shown(row: AuthSession, current: uuid.UUID | None) -> SessionResponse:
+    """Return a session as its person sees it."""
+    return SessionResponse(
+        id=row.id,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+        expires_at=row.expires_at,
+        user_agent=row.user_agent,
+        address=row.address,
+        current=row.id == current,
+    )

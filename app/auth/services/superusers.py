@@ -2,11 +2,11 @@
 
 import uuid
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select
 
 from app.auth.events import UserDisabled, UserEnabled, UsersSearched
 from app.auth.exceptions import OwnAccountError
-from app.auth.models import AuthSession
+from app.auth.services.sessions import end_sessions
 from app.core.context import Context
 from app.db.repository import contains
 from app.db.tenancy import SYSTEM_TENANT_ID
@@ -88,8 +88,7 @@ class OversightService:
         user = await self._user(user_id)
         if user.disabled_at is None:
             user.disabled_at = utcnow()
-            living = AuthSession.user_id == user_id, AuthSession.ended_at.is_(None)
-            await self.ctx.session.execute(update(AuthSession).where(*living).values(ended_at=utcnow()))
+            await end_sessions(self.ctx, user_id)
             inside = await self.ctx.enter(SYSTEM_TENANT_ID)
             await inside.emit(UserDisabled(object_id=user_id, after={"disabled_at": user.disabled_at}))
 

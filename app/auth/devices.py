@@ -1,0 +1,16 @@
+"""What a client says of itself."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+LONGEST_AGENT = 200
+
+
+async def user_agent(request: Request) -> str:
+    """Return the client's User-Agent, cut and without control characters; what it says is not believed, only shown."""
+    said = request.headers.get("user-agent", "")
+    return "".join(character for character in said if character.isprintable())[:LONGEST_AGENT]
+
+
+Agent = Annotated[str, Depends(user_agent)]

@@ -1,0 +1,45 @@
+"""Addresses that are proven to be read by their person."""
+
+import uuid
+
+from app.auth.events import EmailVerified
+from app.auth.mails import post, verification_mail
+from app.auth.services.links import LinkService, Purpose
+from app.core.context import Context
+from app.db.tenancy import SYSTEM_TENANT_ID
+from app.users.models import User
+from app.users.services import UserService
+
+
+class EmailService:
+    """Send the link that verifies an address, and take it back."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.links, self.users = LinkService(ctx), UserService(ctx)
+
+    async def ask(self) -> None:
+        """Send the caller a new link, unless the address is verified already."""
+        # The place to bound how often one account may ask: before anything is queued.
+        self.queue_verification(self.ctx.current_user.id)
+
+    def queue_verification(self, user_id: uuid.UUID) -> None:
+        """Mail somebody the link once this is committed."""
+
+        async def send(ctx: Context) -> None:
+            await EmailService(ctx).send_verification(user_id)
+
+        self.ctx.later(send)
+
+    async def send_verification(self, user_id: uuid.UUID) -> None:
+        """Make a link and mail it, unless the address is verified or the account disabled."""
+        user = await self.ctx.session.get_one(User, user_id)
+        if user.email_verified_at is None and user.disabled_at is None:
+            post(self.ctx, verification_mail(user.email, await self.links.mint(user, Purpose.verify)))
+
+    async def verify(self, token: str) -> None:
+        """Take a link that was sent to an address as proof of it; raises `LinkRefusedError`."""
+        user_id = await self.links.consume(token, Purpose.verify)
+        await self.users.mark_verified(user_id)
+        inside = await self.ctx.enter(SYSTEM_TENANT_ID, actor_id=user_id)
+        await inside.emit(EmailVerified(object_id=user_id))

@@ -1,0 +1,90 @@
+"""Passwords: changed by who knows the present one, reset by who reads the account's mail."""
+
+import uuid
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.auth.events import PasswordChanged, PasswordRefused, PasswordReset
+from app.auth.exceptions import WrongPasswordError
+from app.auth.mails import changed_mail, post, reset_mail
+from app.auth.models import Credential
+from app.auth.passwords import passwords
+from app.auth.policy import refuse_weak
+from app.auth.services.links import LinkService, Purpose
+from app.auth.services.sessions import end_sessions
+from app.core.context import Context
+from app.db.tenancy import SYSTEM_TENANT_ID
+from app.users.services import UserService
+from app.utils.helpers import utcnow
+
+FIELD = "new_password"
+
+
+class PasswordService:
+    """Change and reset passwords. Sessions end only after the new password is written: see `SessionService.login`."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.links, self.users = LinkService(ctx), UserService(ctx)
+
+    async def change(self, current: str, new: str) -> None:
+        """Set the caller's password, end their other sessions and their reset links, and tell them by mail.
+
+        Raises `WrongPasswordError` for another present password, and `WeakPasswordError`.
+        """
+        user = self.ctx.current_user
+        stored = await self.ctx.session.scalar(select(Credential.password_hash).where(Credential.user_id == user.id))
+        if not await passwords.verify(current, stored):
+            raise await self._refused(user.id)
+        await refuse_weak(new, (user.email, user.full_name), field=FIELD)
+        hashed = await passwords.hash(new)
+        # Nobody may have changed it meanwhile: of two at once one succeeds.
+        change = update(Credential).where(Credential.user_id == user.id, Credential.password_hash == stored)
+        changed = change.values(password_hash=hashed, changed_at=utcnow()).returning(Credential.user_id)
+        if await self.ctx.session.scalar(changed) is None:
+            raise await self._refused(user.id)
+        ended = await end_sessions(self.ctx, user.id, but=user.session_id)
+        await self.links.retire(user.id, Purpose.reset)
+        inside = await self.ctx.enter(SYSTEM_TENANT_ID)
+        await inside.emit(PasswordChanged(object_id=user.id, after={"sessions_ended": ended}))
+        post(self.ctx, changed_mail(user.email))
+
+    async def _refused(self, user_id: uuid.UUID) -> WrongPasswordError:
+        """Return the refusal of a wrong present password, and keep that it happened."""
+        await self.ctx.track(PasswordRefused(object_id=user_id))
+        return WrongPasswordError()
+
+    async def forget(self, email: str) -> None:
+        """Mail a link to whoever has the address; nothing is looked up before the answer, which so says nothing."""
+        # The place to bound how often one address may be asked for: before anything is queued.
+
+        async def send(ctx: Context) -> None:
+            await PasswordService(ctx).send_reset(email)
+
+        self.ctx.later(send)
+
+    async def send_reset(self, email: str) -> None:
+        """Make a link and mail it, if there is such an account and it is not disabled."""
+        user = await self.users.find(email)
+        if user is not None and user.disabled_at is None:
+            post(self.ctx, reset_mail(email, await self.links.mint(user, Purpose.reset)))
+
+    async def reset(self, token: str, new: str) -> None:
+        """Set a password by a link, end all sessions of the account, and tell its person by mail.
+
+        The link proves the address as well. It stays good when the password is refused (`WeakPasswordError`), and is
+        looked up before the password is hashed, so that no connection waits. Raises `LinkRefusedError`.
+        """
+        user = await self.links.owner(token, Purpose.reset)
+        await refuse_weak(new, (user.email, user.full_name), field=FIELD)
+        hashed = await passwords.hash(new)
+        await self.links.consume(token, Purpose.reset)
+        values = {"password_hash": hashed, "changed_at": utcnow()}
+        write = insert(Credential).values(user_id=user.id, **values)
+        await self.ctx.session.execute(write.on_conflict_do_update(index_elements=["user_id"], set_=values))
+        ended = await end_sessions(self.ctx, user.id)
+        await self.users.mark_verified(user.id)
+        inside = await self.ctx.enter(SYSTEM_TENANT_ID, actor_id=user.id)
+        await inside.emit(PasswordReset(object_id=user.id, after={"sessions_ended": ended}))
+        post(self.ctx, changed_mail(user.email))
