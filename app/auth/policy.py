@@ -24,6 +24,9 @@ ENOUGH = 10**10
 PART = 40
 """Characters that are looked at, from the start and from the end: the estimate's time grows with their square."""
 
+SHORT_WORD = 2
+"""Characters of a name that say nothing: they are part of too many words."""
+
 # A symbol may stand for the letter that it looks like or for the digit on its key. To try every combination, as zxcvbn
 # does, takes seconds for some passwords; each reading alone takes milliseconds.
 READINGS = (str.maketrans("@({[<!|$+%", "accccilstx"), str.maketrans("!@#$%^&*()", "1234567890"))
@@ -48,7 +51,8 @@ def weakness(password: str, *words: str) -> str | None:
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         return f"A password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters"
     known = pieces([settings.project_name, settings.auth.issuer, *words])
-    parts = [password[:PART], password[-PART:]] if len(password) > PART else [password]
+    rest = without(password.lower(), known)
+    parts = [rest[:PART], rest[-PART:]] if len(rest) > PART else [rest]
     # A part that is good is enough: whatever else a password holds makes it no easier to guess.
     if any(all(estimate(part, known, reading) > ENOUGH for reading in READINGS) for part in parts):
         return None
@@ -65,9 +69,16 @@ def estimate(text: str, known: list[str], reading: dict[int, int]) -> float:
         return float(zxcvbn(text.translate(reading), user_inputs=words)["guesses"])
 
 
+def without(text: str, known: list[str]) -> str:
+    """Return a text with a single letter in place of each known word, however long: more than that it is not worth."""
+    for word in sorted(known, key=len, reverse=True):
+        text = text.replace(word, word[0])
+    return text
+
+
 def pieces(words: Iterable[str]) -> list[str]:
     """Return texts and the words in them, in the form in which passwords are compared with them."""
     found = [normal_form(word).lower().strip() for word in words]
     found += [piece for word in found for piece in re.split(r"[\W_]+", word)]
     found += [re.sub(r"[\W_]+", "", word) for word in found]
-    return sorted({piece for piece in found if len(piece) > 1})
+    return sorted({piece for piece in found if len(piece) > SHORT_WORD})

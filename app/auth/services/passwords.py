@@ -3,7 +3,6 @@
 import uuid
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
 
 from app.auth.events import PasswordChanged, PasswordRefused, PasswordReset
 from app.auth.exceptions import WrongPasswordError
@@ -80,11 +79,18 @@ class PasswordService:
         await refuse_weak(new, (user.email, user.full_name), field=FIELD)
         hashed = await passwords.hash(new)
         await self.links.consume(token, Purpose.reset)
-        values = {"password_hash": hashed, "changed_at": utcnow()}
-        write = insert(Credential).values(user_id=user.id, **values)
-        await self.ctx.session.execute(write.on_conflict_do_update(index_elements=["user_id"], set_=values))
+        await self._write(user.id, hashed)
         ended = await end_sessions(self.ctx, user.id)
         await self.users.mark_verified(user.id)
         inside = await self.ctx.enter(SYSTEM_TENANT_ID, actor_id=user.id)
         await inside.emit(PasswordReset(object_id=user.id, after={"sessions_ended": ended}))
         post(self.ctx, changed_mail(user.email))
+
+    async def _write(self, user_id: uuid.UUID, hashed: str) -> None:
+        """Write somebody's password, be it their first one; at once, so that what follows comes after it."""
+        credential = await self.ctx.session.get(Credential, user_id, with_for_update=True)
+        if credential is None:
+            self.ctx.session.add(Credential(user_id=user_id, password_hash=hashed))
+        else:
+            credential.password_hash, credential.changed_at = hashed, utcnow()
+        await self.ctx.session.flush()
