@@ -5,10 +5,13 @@ from typing import Any
 
 import jwt
 import pytest
+from fastapi import FastAPI
 from httpx2 import AsyncClient, Response
+from sqlalchemy import event
 
 from app.auth.tokens import signing_keys
 from app.config import settings
+from tests.auth.hashers import WatchedHasher
 from tests.support import PASSWORD, Caller, Cluster, Team, sign_in
 
 
@@ -90,6 +93,37 @@ async def test_a_refusal_does_not_tell_why(client: AsyncClient, team: Team, clus
         assert answer.headers["Content-Type"] == "application/problem+json"
     names = [sorted(answer.headers) for answer in (wrong, unknown, disabled)]
     assert names == [names[0]] * 3
+
+
+async def test_a_refusal_takes_the_same_work(
+    client: AsyncClient, application: FastAPI, team: Team, cluster: Cluster, database: str, hasher: WatchedHasher
+) -> None:
+    """One hash of the same cost, the same statements in the same order, and one row of the audit: whatever is wrong."""
+    await disable(cluster, database, team.viewer.user_id)
+    work = application.state.serving.gate.work
+    engines = [sessions.kw["bind"].sync_engine for sessions in (work.sessions, work.reserve)]
+    found: list[list[str]] = []
+
+    def note(_: Any, __: Any, statement: str, *_rest: Any) -> None:
+        found[-1].append(statement)
+
+    await work.drain()
+    cases = [
+        (team.owner.email, "not the password"),
+        (f"{uuid.uuid4().hex}@example.com", PASSWORD),
+        (team.viewer.email, PASSWORD),
+        (team.viewer.email, "not the password"),
+    ]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    for email, password in cases:
+        found.append([])
+        assert (await login(client, email=email, password=password)).status_code == 401
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", note)
+    assert found == [found[0]] * len(cases)
+    assert [statement.split()[0] for statement in found[0]] == ["SELECT", "INSERT"]
+    assert hasher.calls == [hasher.calls[0]] * len(cases)
 
 
 async def test_a_disabled_account_is_out_at_once(
