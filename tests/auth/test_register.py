@@ -81,7 +81,7 @@ async def test_a_taken_address_leaves_nothing_behind(client: AsyncClient, cluste
     """The second one gets 409 and no tenant; the first one's password and name stay."""
     first = request_body()
     assert (await client.post("/auth/register", json=first)).status_code == 201
-    second = request_body(email=first["email"].upper(), password="the second password", full_name="Second")
+    second = request_body(email=first["email"].upper(), password="the second password", full_name="Somebody Else")
     refused = await client.post("/auth/register", json=second)
     assert (refused.status_code, refused.json()["code"]) == (409, "email_taken")
     assert await count_tenants(cluster, database, second["tenant_name"]) == 0
