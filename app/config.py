@@ -152,10 +152,14 @@ class AuthSettings(Section):
 
 
 class ServerSettings(Section):
-    """What a request may bring: its body's size in bytes, and the seconds it may take to arrive."""
+    """What a request may bring: its body's size in bytes, the seconds it may take to arrive, and how long a key counts.
+
+    The answer to a request with an Idempotency-Key is kept for `idempotency_seconds`.
+    """
 
     body_limit: int = Field(1_048_576, ge=1024, le=1_073_741_824)
     body_seconds: float = Field(20.0, gt=0, le=3600)
+    idempotency_seconds: int = Field(86_400, ge=60, le=2_592_000)
 
 
 class TenantSettings(Section):

@@ -1,12 +1,49 @@
 """What the mechanisms themselves refuse."""
 
-from app.exceptions import ConflictError
+from typing import Any
+
+from app.exceptions import BadRequestError, ConflictError, UnprocessableError
 
 
 class TransactionConflictError(ConflictError):
     """Another request changed the same data at the same time. Try again."""
 
     code = "transaction_conflict"
+
+
+class IdempotencyKeyError(BadRequestError):
+    """Send one Idempotency-Key, of 1 to 255 visible ASCII characters, plain or in double quotes."""
+
+    code = "idempotency_key"
+
+
+class IdempotencyRefusedError(BadRequestError):
+    """This operation answers with a secret, which is never stored: send it without an Idempotency-Key."""
+
+    code = "idempotency_refused"
+
+
+class IdempotencyInFlightError(ConflictError):
+    """A request with this Idempotency-Key is still being worked on. Try again in a moment."""
+
+    code = "idempotency_in_flight"
+    constraint = "uq_idempotency_keys_key_hash_generation"
+
+    def __init__(self, detail: str | None = None, **options: Any) -> None:
+        super().__init__(detail, **options)
+        self.headers.setdefault("Retry-After", "1")
+
+
+class IdempotencyMismatchError(UnprocessableError):
+    """This Idempotency-Key was used for another request. Take a new key for each request."""
+
+    code = "idempotency_mismatch"
+
+
+class IdempotencyAnswerError(ConflictError):
+    """The request with this Idempotency-Key was carried out; its answer was too large to keep. Read the result."""
+
+    code = "idempotency_answer_not_kept"
 
 
 class SilentChangeError(RuntimeError):

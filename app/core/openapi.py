@@ -23,6 +23,13 @@ SCHEMES = {
     "oauth2": {"type": "oauth2", "flows": {"password": {"tokenUrl": TOKEN_URL, "scopes": {}}}},
 }
 """Two ways to the same token: one pastes it, the other lets the documentation's page fetch it."""
+KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "a new UUID for each request; the same request sent again with it is answered, and not done, again",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[!#-~][!-~]*$"},
+}
 
 
 def document_access(access: Access, options: dict[str, Any]) -> dict[str, Any]:
@@ -40,6 +47,21 @@ def document_access(access: Access, options: dict[str, Any]) -> dict[str, Any]:
         **options,
         "openapi_extra": extra | (options.get("openapi_extra") or {}),
         "responses": errors | (options.get("responses") or {}),
+    }
+
+
+def document_key(options: dict[str, Any]) -> dict[str, Any]:
+    """Return a route's options with the header Idempotency-Key and its errors in them."""
+    extra = options["openapi_extra"]
+    errors: dict[int | str, Any] = {
+        409: {"description": "In conflict with what is stored, or a request with this key is under way"},
+        422: {"description": "Not of the form that is asked for, or this key was used for another request"},
+    }
+    responses = {status: {**error, "content": PROBLEM} for status, error in errors.items()}
+    return {
+        **options,
+        "openapi_extra": {**extra, "parameters": [*extra.get("parameters", []), KEY_HEADER]},
+        "responses": responses | options["responses"],
     }
 
 

@@ -15,10 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.core.answers import check_answer
 from app.core.context import Context
-from app.core.exceptions import TransactionConflictError
-from app.core.openapi import document_access, operation_id
+from app.core.exceptions import IdempotencyRefusedError, TransactionConflictError
+from app.core.idempotency import KeyedRequest, carries_secret, read_key
+from app.core.openapi import document_access, document_key, operation_id
 from app.core.permissions import Access, declared_access
-from app.exceptions import ForbiddenError
+from app.exceptions import AppError, ForbiddenError, UnavailableError
 from app.utils.schemas import JSONResponse
 
 View = TypeVar("View")
@@ -53,7 +54,8 @@ class AccessRoute(APIRoute):
 
     In order: the sign-in is verified (401), the body is read while no connection is held (413, 408), the unit of
     work begins and the gate decides (401, 403, 404), FastAPI parses (422), the view runs, the work is committed, and
-    only then does the first byte of the answer leave. A lost race for the same rows runs the view again.
+    only then does the first byte of the answer leave. A lost race for the same rows runs the view again. A POST with
+    an Idempotency-Key that was answered before gets that answer once the gate and the check have let it in.
     """
 
     access: Access
@@ -64,7 +66,11 @@ class AccessRoute(APIRoute):
         declared = declared_answer(endpoint)
         if declared is not None and isinstance(options.get("response_model", Default(None)), DefaultPlaceholder):
             options["response_model"] = declared
-        super().__init__(path, endpoint, **document_access(self.access, options))
+        self.secret = any(map(carries_secret, answer_models(endpoint, options)))
+        options = document_access(self.access, options)
+        if "POST" in (options.get("methods") or ()) and not self.secret:
+            options = document_key(options)
+        super().__init__(path, endpoint, **options)
         self.checked = checked_parameters(self, self.access)
         # An open operation that asks for no Context (liveness, say) opens no unit of work.
         self.needs_work = not self.access.open or asks_for_context(self.dependant)
@@ -76,17 +82,47 @@ class AccessRoute(APIRoute):
         async def handle(request: Request) -> Response:
             serving: Serving = request.app.state.serving
             claim = request.state.caller = serving.gate.identify(request, self.access)
+            request.state.key = self.key_of(request)
             await request.body()
-            if not self.needs_work:
+            if not (self.needs_work or request.state.key):
                 return await self.answered(request, answer, serving)
-            for _ in range(self.attempts - 1):
-                try:
-                    return await self.work(request, answer, serving, claim)
-                except TransactionConflictError:
-                    continue
-            return await self.work(request, answer, serving, claim)
+            try:
+                return await self.persist(request, answer, serving, claim)
+            except AppError as error:
+                twin = await self.twin(request, serving, claim, error)
+                if twin is None:
+                    raise
+                return twin
 
         return handle
+
+    def key_of(self, request: Request) -> str | None:
+        """Return the request's Idempotency-Key; raise `IdempotencyRefusedError` where the answer is a secret."""
+        key = read_key(request) if request.method == "POST" else None
+        if key is not None and self.secret:
+            raise IdempotencyRefusedError
+        return key
+
+    async def twin(self, request: Request, serving: Serving, claim: Any, error: AppError) -> Response | None:
+        """Return the stored answer to an open operation that was refused: it may have lost against its own twin.
+
+        Elsewhere a lock keeps twins apart; nobody holds one who has no connection.
+        """
+        if not (request.state.key and self.access.open) or error.status >= UnavailableError.status:
+            return None
+        async with serving.gate.enter(request, self.access, claim, read_only=True) as context:
+            return await self.stored(request, KeyedRequest(context, request, request.state.key, await request.body()))
+
+    async def persist(
+        self, request: Request, answer: Callable[[Request], Any], serving: Serving, claim: Any
+    ) -> Response:
+        """Answer inside a unit of work; after a lost race once more, at most twice."""
+        for _ in range(self.attempts - 1):
+            try:
+                return await self.work(request, answer, serving, claim)
+            except TransactionConflictError:
+                continue
+        return await self.work(request, answer, serving, claim)
 
     async def work(self, request: Request, answer: Callable[[Request], Any], serving: Serving, claim: Any) -> Response:
         """Answer inside a unit of work of its own, which is committed when this returns."""
@@ -94,7 +130,21 @@ class AccessRoute(APIRoute):
         async with serving.gate.enter(request, self.access, claim, read_only=read_only) as context:
             request.scope["context"] = request.state.caller = context
             await self.check_object(request, context)
-            return await self.answered(request, answer, serving)
+            if not request.state.key:
+                return await self.answered(request, answer, serving)
+            keyed = KeyedRequest(context, request, request.state.key, await request.body())
+            response = await self.stored(request, keyed)
+            if response is None:
+                response = await self.answered(request, answer, serving)
+                await keyed.keep(response)
+            return response
+
+    async def stored(self, request: Request, keyed: KeyedRequest) -> Response | None:
+        """Return the stored answer, if there is one, and note for the log that it was sent again."""
+        response = await keyed.answer()
+        if response is not None:
+            request.state.replayed = True
+        return response
 
     async def check_object(self, request: Request, context: Context) -> None:
         """Ask the declared predicate about the object that the path names; 403 when it says no."""
@@ -108,6 +158,8 @@ class AccessRoute(APIRoute):
         response: Response = await answer(request)
         if serving.validate_answers:
             check_answer(self, response)
+        if self.secret:
+            response.headers["Cache-Control"] = "no-store"
         return response
 
 
@@ -115,6 +167,13 @@ def declared_answer(endpoint: Callable[..., Any]) -> Any | None:
     """Return `T` for an operation annotated with `JSONResponse[T]`, else None."""
     annotation = get_type_hints(endpoint, include_extras=True).get("return")
     return get_args(annotation)[0] if get_origin(annotation) is JSONResponse else None
+
+
+def answer_models(endpoint: Callable[..., Any], options: dict[str, Any]) -> Iterator[Any]:
+    """Yield the type of each answer that an operation declares."""
+    model = options.get("response_model", Default(None))
+    yield get_type_hints(endpoint).get("return") if isinstance(model, DefaultPlaceholder) else model
+    yield from (one.get("model") for one in (options.get("responses") or {}).values())
 
 
 def checked_parameters(route: APIRoute, access: Access) -> dict[str, TypeAdapter[Any]]:

@@ -89,6 +89,12 @@ MEMBERSHIP_ROWS = Visibility(
 )
 """Also the actor's own memberships, but only while no tenant is set: a tenant's member list shows no other one."""
 
+ACTOR_ROWS = Visibility(
+    read=f"tenant_id = {TENANT} or ({TENANT} is null and actor_id = {ACTOR})",
+    write=f"tenant_id = {TENANT}",
+)
+"""The same for rows that name an actor: the answers kept for requests that select no tenant."""
+
 TENANTS_ROWS = Visibility(
     read=(
         f"id = {TENANT} or ({TENANT} is null and id in"  # noqa: S608 - constants, and a policy takes no parameters

@@ -137,6 +137,8 @@ class Exchange:
         if caller is not None:
             values["tenant_id"] = getattr(caller, "tenant_id", None)
             values["actor_id"] = getattr(caller, "actor_id", None)
+        if "replayed" in state:
+            values["replayed"] = True
         if "error_code" in state:
             values["code"] = state["error_code"]
         log.info("request", **values)

@@ -78,16 +78,16 @@ class PatchSchema(InputSchema):
         return value
 
 
-class SecretResponse(BaseSchema):
-    """Parent of answers that carry a token or a key: never stored, never cached."""
-
-
 class DefaultResponse(BaseSchema):
     """An acknowledgement where there is no resource to show."""
 
     status: bool = True
     msg: str
     details: dict[str, Any] = Field(default_factory=dict)
+
+
+class SecretResponse(BaseSchema):
+    """Parent of answers that carry a token or a key: never stored, never cached."""
 
 
 class Page(BaseSchema, Generic[Item]):

@@ -86,6 +86,19 @@ async def test_a_request_is_one_transaction_whose_settings_come_with_begin(stage
     assert not any("set_config" in statement for statement in traffic.statements)
 
 
+async def test_a_key_costs_two_statements(stage: Stage, team: Team) -> None:
+    """The look, with the lock in it, and the answer's row; a repetition is the gate and the look."""
+    body, key = {"name": f"project {uuid.uuid4()}"}, {"Idempotency-Key": str(uuid.uuid4())}
+    async with stage(team.owner, nothing) as caller:
+        with watched(engine_of(caller)) as first:
+            assert (await caller.call("POST", "/projects", json=body, headers=key)).status_code == 201
+        with watched(engine_of(caller)) as second:
+            assert (await caller.call("POST", "/projects", json=body, headers=key)).status_code == 201
+    assert first.verbs == ["SELECT", "SELECT", "INSERT", "SELECT", "INSERT", "INSERT", "INSERT"]
+    assert second.verbs == ["SELECT", "SELECT"]
+    assert "pg_try_advisory_xact_lock" in first.statements[1]
+
+
 async def test_services_that_call_services_share_it(stage: Stage, team: Team) -> None:
     """Two creations in one view, each through three services, are still one BEGIN and one COMMIT."""
     async with stage(team.owner, twice) as caller:

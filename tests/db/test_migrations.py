@@ -17,8 +17,6 @@ from sqlalchemy.exc import DBAPIError
 from app.db import migrations
 from tests.support import Cluster
 
-HEAD = ScriptDirectory.from_config(migrations.configuration()).get_current_head()
-
 CATALOGUE = """
     select 'column', table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable
         || coalesce(' ' || column_default, '') from information_schema.columns where table_schema = 'public'

@@ -31,7 +31,7 @@ async def settled(team: Team, application: FastAPI, cluster: Cluster, database: 
         await caller.create_project()
         for table, rows in (await everything.rows(caller.tenant_id)).items():
             if not rows:
-                await fill(everything, table, caller.tenant_id, "settled")
+                await fill(everything, table, caller.tenant_id, f"settled {caller.tenant_id}")
     return team
 
 
@@ -61,8 +61,16 @@ async def test_without_a_tenant_people_see_their_own_places(rw: Raw, settled: Te
     assert await rw.fetchval("select count(*) from projects") == 0
 
 
+async def test_without_a_tenant_people_see_the_answers_to_their_own_requests(rw: Raw, settled: Team) -> None:
+    """An actor sees them wherever they were given, and nobody else's."""
+    await become(rw, actor_id=settled.owner.user_id)
+    assert {row[0] for row in await rw.fetch("select actor_id from idempotency_keys")} == {settled.owner.user_id}
+    await become(rw, actor_id=settled.admin.user_id)
+    assert await rw.fetchval("select count(*) from idempotency_keys") == 0
+
+
 @pytest.mark.parametrize("statement", ["update {} set tenant_id = tenant_id", "delete from {}"])
-@pytest.mark.parametrize("table", ["memberships", "projects", "notifications"])
+@pytest.mark.parametrize("table", ["memberships", "projects", "notifications", "idempotency_keys"])
 async def test_a_write_reaches_the_tenants_rows_alone(rw: Raw, settled: Team, table: str, statement: str) -> None:
     """An UPDATE or DELETE of everything touches what belongs to the tenant, and nothing else."""
     await become(rw, settled.owner.tenant_id)

@@ -125,6 +125,22 @@ async def notices(two: Neighbours) -> AsyncIterator[str]:
         yield f"not marked as read in the right tenant: {answer.status_code}"
 
 
+async def kept_answers(two: Neighbours) -> AsyncIterator[str]:
+    """Use each other's keys, and let outdated answers be cleared away: only one's own are found, or go."""
+    age = "update idempotency_keys set created_at = now() - interval '9 days'"
+    for me, other in two.both_ways:
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        for caller in (me, other):
+            answer = await caller.call("POST", "/projects", json={"name": f"{uuid.uuid4()}"}, headers=key)
+            if answer.status_code != 201 or "idempotency-replayed" in answer.headers:
+                yield f"answered {answer.status_code}: {answer.text}"
+        await two.lane.run(f"{age} where tenant_id in (:me, :other)", me=me.tenant_id, other=other.tenant_id)
+        before = await two.lane.rows(other.tenant_id)
+        await me.call("POST", "/projects", json={"name": f"{uuid.uuid4()}"}, headers=key)
+        if before != await two.lane.rows(other.tenant_id):
+            yield "answers kept for the other tenant are gone"
+
+
 async def places(two: Neighbours) -> AsyncIterator[str]:
     """List one's tenants: all of one's own with one's role there, and nobody else's."""
     a, b = two.owner_a.tenant_id, two.owner_b.tenant_id

@@ -10,7 +10,7 @@ from tests.isolation.scenarios import Neighbours, settle
 
 Scenario = Callable[[Neighbours], AsyncIterator[str]]
 
-BY_THE_LINES = [scenarios.objects, scenarios.lists, scenarios.notices, scenarios.places]
+BY_THE_LINES = [scenarios.objects, scenarios.lists, scenarios.notices, scenarios.places, scenarios.kept_answers]
 """What the filter and the policies keep apart."""
 
 BY_THE_GATE = [scenarios.headers, scenarios.rights, scenarios.names]
