@@ -105,6 +105,10 @@ def _upper(value: object) -> object:
 # An address may carry a password, so it is not shown.
 Address = Annotated[str, Field(repr=False), AfterValidator(_check_address)]
 SigningKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], BeforeValidator(_as_tuple)]
+Origins = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.\[\]:-]+[a-z0-9\]])$")], ...], BeforeValidator(_as_tuple)
+]
+Hosts = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9.\[\]:-]+$")], ...], BeforeValidator(_as_tuple)]
 Switch = Annotated[bool, Strict(strict=False)]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
 
@@ -152,14 +156,20 @@ class AuthSettings(Section):
 
 
 class ServerSettings(Section):
-    """What a request may bring: its body's size in bytes, the seconds it may take to arrive, and how long a key counts.
+    """What a request may bring, in bytes, levels and seconds, who may call from a browser, and what is shown."""
 
-    The answer to a request with an Idempotency-Key is kept for `idempotency_seconds`.
-    """
-
+    head_limit: int = Field(32_768, ge=1024, le=1_048_576)
+    head_seconds: float = Field(10.0, gt=0, le=3600)
     body_limit: int = Field(1_048_576, ge=1024, le=1_073_741_824)
     body_seconds: float = Field(20.0, gt=0, le=3600)
     idempotency_seconds: int = Field(86_400, ge=60, le=2_592_000)
+    json_depth: int = Field(32, ge=4, le=200)
+    send_seconds: float = Field(30.0, gt=0, le=3600)
+    connections: int = Field(1000, ge=10, le=100_000)
+    allowed_hosts: Hosts = ()
+    cors_origins: Origins = ()
+    hsts_seconds: int = Field(0, ge=0, le=63_072_000)
+    docs: Switch = False
 
 
 class TenantSettings(Section):
@@ -443,6 +453,9 @@ def _check_production(found: Settings, origins: Mapping[str, Origin]) -> None:
     for key, values in secrets.items():
         if any(PLACEHOLDER.search(value) for value in values):
             raise SettingsError(f"{key} is a placeholder ({origins[key].place}): {_advice(key, found.env)}")
+    if "*" in found.server.cors_origins:
+        place = origins["server.cors_origins"].place
+        raise SettingsError(f"server.cors_origins must name each origin in production ({place})")
     if any(len(set(key)) < KEY_LENGTH // 4 for key in keys):
         raise SettingsError(f"auth.signing_keys repeats itself ({origins['auth.signing_keys'].place})")
 

@@ -165,9 +165,9 @@ class Dev:
 
     def api(self) -> Child:
         """Return the API's process."""
-        options = {"host": self.host, "port": self.port, "timeout-graceful-shutdown": DRAIN}
+        options = {"host": self.host, "port": self.port, "drain": DRAIN}
         flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-        command = [sys.executable, "-m", "uvicorn", "app.asgi:app", *flags, "--no-access-log"]
+        command = [sys.executable, "-m", "app.cli", "serve", *flags]
         return Child("api", command, self.environment(), grace=DRAIN + 3)
 
     def environment(self) -> dict[str, str]:
