@@ -52,7 +52,7 @@ def create_app(
         openapi_url=DOCUMENT,
         redoc_url=None,
         lifespan=partial(lifespan, work=work, engines=(engine, reserve)),
-        middleware=middleware.stack(body_limit=config.server.body_limit, body_seconds=config.server.body_seconds),
+        middleware=middleware.stack(config.server),
     )
     app.state.serving = Serving(DatabaseGate(work), config.validate_responses)
     problems.install(app)

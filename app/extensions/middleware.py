@@ -15,8 +15,10 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.config import ServerSettings
 from app.extensions import problems
 from app.extensions.bodies import BodyLimitMiddleware, JSONTextMiddleware, header_values
+from app.extensions.frame import AllowedHosts, CrossOrigin, SecurityHeaders
 from app.extensions.logs import fresh, get_logger
 
 LONGEST_PATH = 200
@@ -29,14 +31,18 @@ _ANSWER_HEADS = frozenset({"http.response.start", "websocket.accept", "websocket
 log = get_logger(__name__)
 
 
-def stack(*, body_limit: int, body_seconds: float) -> list[Middleware]:
+def stack(server: ServerSettings) -> list[Middleware]:
     """Return the middleware for `FastAPI(middleware=...)`, outermost first."""
+    origins, hosts = server.cors_origins, server.allowed_hosts
     return [
+        Middleware(SecurityHeaders, hsts_seconds=server.hsts_seconds),
         Middleware(RequestIdMiddleware),
         Middleware(RequestTracker),
+        *([Middleware(CrossOrigin, origins=origins)] if origins else []),
         Middleware(ErrorBoundary),
-        Middleware(BodyLimitMiddleware, limit=body_limit, seconds=body_seconds),
-        Middleware(JSONTextMiddleware),
+        *([Middleware(AllowedHosts, hosts=hosts)] if hosts else []),
+        Middleware(BodyLimitMiddleware, limit=server.body_limit, seconds=server.body_seconds),
+        Middleware(JSONTextMiddleware, depth=server.json_depth),
     ]
 
 

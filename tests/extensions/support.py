@@ -12,6 +12,7 @@ import orjson
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
+from app.config import ServerSettings, settings
 from app.extensions import problems
 from app.extensions.middleware import stack
 
@@ -60,9 +61,14 @@ def check_problem(body: bytes, status: int | None, code: str) -> dict[str, Any]:
     return found
 
 
-def make_app(*, seconds: float = 5.0) -> FastAPI:
-    """Return an application with the whole stack, and a body limit of `LIMIT` bytes."""
-    app = FastAPI(middleware=stack(body_limit=LIMIT, body_seconds=seconds))
+def limits(**changed: object) -> ServerSettings:
+    """Return limits of the server with a body limit of `LIMIT` bytes, and what is changed beside it."""
+    return settings.server.model_copy(update={"body_limit": LIMIT, **changed})
+
+
+def make_app(*, seconds: float = 5.0, **changed: object) -> FastAPI:
+    """Return an application with the whole stack and the limits that a test wants."""
+    app = FastAPI(middleware=stack(limits(body_seconds=seconds, **changed)))
     problems.install(app)
     return app
 

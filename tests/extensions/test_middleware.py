@@ -1,6 +1,7 @@
 """Middleware: the id of a request, its line, the net for errors, and the limits of its body."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -11,6 +12,8 @@ from uuid import UUID, uuid4
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import StreamingResponse
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -20,9 +23,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.exceptions import UnauthenticatedError
 from app.extensions import logs, middleware
-from app.extensions.bodies import BodyLimitMiddleware, MalformedJSONError, check_json_text
+from app.extensions.bodies import BodyLimitMiddleware, MalformedJSONError, check_json, nests_deeper
 from app.extensions.middleware import ErrorBoundary, RequestIdMiddleware, RequestTracker, stack
-from tests.extensions.support import LIMIT, Lines, call, check_problem, client, make_app
+from tests.extensions.support import LIMIT, Lines, call, check_problem, client, limits, make_app
+
+DEPTH = 32
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ async def test_other_protocols(kind: str, lines: Lines) -> None:
         seen.append(message)
 
     wrapped: Any = app
-    for entry in reversed(stack(body_limit=1, body_seconds=1)):
+    for entry in reversed(stack(limits())):
         wrapped = entry.cls(wrapped, *entry.args, **entry.kwargs)
     await wrapped({"type": kind, "headers": []}, None, send)
     assert [message["type"] for message in seen] == ["websocket.accept"]
@@ -241,7 +246,7 @@ async def test_routes_of_starlette(lines: Lines) -> None:
         return PlainTextResponse("x")
 
     routes = [Route("/plain/{x}", read), Mount("/sub", routes=[Route("/inner/{x}", read)])]
-    app = Starlette(routes=routes, middleware=stack(body_limit=LIMIT, body_seconds=1))
+    app = Starlette(routes=routes, middleware=stack(limits()))
     for path in ("/plain/1", "/sub/inner/1"):
         await call(app, path)
     assert [line["route"] for line in lines.all(event="request")] == ["/plain/{x}", "/sub/inner/{x}"]
@@ -545,7 +550,7 @@ async def test_order_of_the_stack(lines: Lines) -> None:
 def test_text_that_cannot_be_encoded(body: bytes) -> None:
     """Half a character, in whatever disguise, is malformed."""
     with pytest.raises(MalformedJSONError):
-        check_json_text(body)
+        check_json(body, DEPTH)
 
 
 @pytest.mark.parametrize(
@@ -556,13 +561,70 @@ def test_text_that_cannot_be_encoded(body: bytes) -> None:
         rb'{"a": "\ud83d\ude00"}',
         rb'{"a": "\\ud800"}',
         '{"a": "\U0001f600"}'.encode(),
-        b"\xef\xbb\xbf{}",
         rb'{"a": "\u0000\ud7ff\ue000"}',
     ],
 )
 def test_text_that_can(body: bytes) -> None:
     """Whole characters pass, however they are written; what else is wrong is for others to say."""
-    check_json_text(body)
+    check_json(body, DEPTH)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": 1, "a": 1}',
+        rb'{"a": 1, "\u0061": 2}',
+        b'[{"b": {"a": [], "c": 1, "a": {}}}]',
+        b'{"a": NaN}',
+        b"[Infinity]",
+        b"-Infinity",
+        b"\xef\xbb\xbf{}",
+        b"\xef\xbb\xbf",
+        b"1" * 5000,
+    ],
+)
+def test_json_that_others_read_otherwise(body: bytes) -> None:
+    """Doubled keys, numbers that are none, a byte order mark: refused before anybody takes one meaning for another."""
+    with pytest.raises(MalformedJSONError):
+        check_json(body, DEPTH)
+
+
+PARTS = st.recursive(
+    st.none() | st.text(alphabet='[]{}"\\a,:\n', max_size=6),
+    lambda part: st.lists(part, max_size=3) | st.dictionaries(st.text(alphabet='[{"\\', max_size=3), part, max_size=3),
+    max_leaves=40,
+)
+
+
+def depth_of(value: Any) -> int:
+    """Return how deep a value nests."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if parts is None else 1 + max(map(depth_of, parts), default=0)
+
+
+@given(PARTS, st.integers(1, 5))
+def test_depth_is_counted(value: Any, depth: int) -> None:
+    """It is the depth of the value, whatever its texts look like."""
+    assert nests_deeper(json.dumps(value).encode(), depth) == (depth_of(value) > depth)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 1_000_000,
+        b"[" * 500_000 + b"]" * 500_000,
+        b'{"a":' * 200_000,
+        b"[" + b"[]," * 300_000 + b"[]]",
+        b'"[' * 500_000,
+        b'"' + b'\\"' * 500_000,
+        b"\\" * 999_999 + b'"',
+    ],
+)
+def test_depth_is_counted_quickly(body: bytes) -> None:
+    """No megabyte takes long; the longest are 0.1 s."""
+    started = time.process_time()
+    nests_deeper(body, DEPTH)
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("path", ["/read", "/model", "/stream"])
