@@ -17,14 +17,14 @@ from app.core.unit_of_work import UnitOfWork
 from app.db.checks import refuse_unsafe
 from app.db.engine import create_engine
 from app.db.session import Database, Limits
-from app.extensions import logs, middleware, problems
+from app.extensions import docs, logs, middleware, problems
 from app.hub import MessageHub
 from app.routes import PREFIX, ROUTERS
 from app.services import Services
 from app.services.mailer import FileMailer, MemoryMailer
 
 DOCUMENT = "/openapi.json"
-PAGES = frozenset({DOCUMENT, "/docs", "/docs/oauth2-redirect"})
+PAGES = frozenset({DOCUMENT, *docs.PATHS})
 
 
 def create_app(
@@ -49,11 +49,15 @@ def create_app(
     work = UnitOfWork(sessions, MessageHub, beside, services or outside_world(config))
     app = FastAPI(
         title=config.project_name,
-        openapi_url=DOCUMENT,
+        openapi_url=DOCUMENT if config.server.docs else None,
+        docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=partial(lifespan, work=work, engines=(engine, reserve)),
         middleware=middleware.stack(config.server),
     )
+    if config.server.docs:
+        docs.install(app)
     app.state.serving = Serving(DatabaseGate(work), config.validate_responses)
     problems.install(app)
     include(app, routers)
@@ -62,7 +66,7 @@ def create_app(
 
 def bare_app() -> FastAPI:
     """Return an application that only describes itself: every operation is there, nothing is connected."""
-    app = FastAPI(title=settings.project_name, openapi_url=DOCUMENT, redoc_url=None)
+    app = FastAPI(title=settings.project_name, openapi_url=DOCUMENT, docs_url=None, redoc_url=None)
     include(app, ROUTERS)
     return app
 

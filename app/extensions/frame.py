@@ -35,7 +35,7 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, *, hsts_seconds: int = 0) -> None:
         self.app = app
-        https = (b"strict-transport-security", b"max-age=%d; includeSubDomains" % hsts_seconds)
+        https = (b"strict-transport-security", b"max-age=%d" % hsts_seconds)
         self.headers = (*HEADERS, https) if hsts_seconds else HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -235,6 +235,11 @@ class TestDefaults:
         for env in ("development", "testing", "production"):
             assert load(PROJECT, PRODUCTION | {"APP_ENV": env}).env == env
 
+    def test_production_shows_less(self) -> None:
+        """Serve no documentation there, and tell browsers to stay with https."""
+        shown = [load(PROJECT, {**PRODUCTION, "APP_ENV": env}).server for env in ("development", "production")]
+        assert [(server.docs, server.hsts_seconds) for server in shown] == [(True, 0), (False, 31_536_000)]
+
     def test_the_shipped_settings_explain_every_key(self) -> None:
         """Mention each key that there is, so that nobody has to read the code for it."""
         text = (PROJECT / "settings.toml").read_text()
@@ -357,6 +362,12 @@ class TestRefusals:
             ("auth.signing_keys", "@json {}", "must be a valid tuple"),
             ("auth.issuer", "", "must have at least 1 character"),
             ("server.body_limit", "99999999999", "must be less than or equal to"),
+            ("server.head_limit", "1", "must be greater than or equal to 1024"),
+            ("server.json_depth", "201", "must be less than or equal to 200"),
+            ("server.cors_origins", "https://app.example.com/", "must match pattern"),
+            ("server.cors_origins", '["https://*.example.com"]', "must match pattern"),
+            ("server.cors_origins", "app.example.com", "must match pattern"),
+            ("server.allowed_hosts", '["*"]', "must match pattern"),
             ("log.level", "LOUD", "must be 'DEBUG', 'INFO'"),
             ("log.format", "xml", "must be 'json' or 'console'"),
             ("validate_responses", "2", "must be a valid boolean"),
@@ -516,6 +527,14 @@ class TestProduction:
         line = refusal(boot, **{**PRODUCTION, f"APP_DATABASE__{name}": url})
         assert line.startswith(f"Settings: database.{name.lower()} is a placeholder")
         assert url not in line
+
+    def test_any_origin(self, boot: Boot) -> None:
+        """Let every page call on a developer's machine alone."""
+        assert boot(APP_SERVER__CORS_ORIGINS="*").server.cors_origins == ("*",)
+        line = refusal(boot, **PRODUCTION, APP_SERVER__CORS_ORIGINS='["https://app.example.com", "*"]')
+        assert line.startswith(
+            "Settings: server.cors_origins must name each origin in production (environment variable "
+        )
 
     def test_the_example_is_refused(self, boot: Boot) -> None:
         """Refuse the committed example as it stands, and take its keys one by one."""

@@ -83,9 +83,9 @@ def refusal(answer: bytes, status: int, code: str) -> None:
 
 async def test_a_crowd_that_never_ends_its_heads(lines: Lines) -> None:
     """300 connections with half a head are told and closed by the deadline; others are served all the while."""
-    async with serving() as (port, running):
+    async with serving(head_seconds=1.0) as (port, running):
         crowd = [asyncio.create_task(exchange(port, b"GET / HTTP/1.1\r\nHost:")) for _ in range(300)]
-        await until(lambda: len(running.server_state.connections) == 300)
+        await until(lambda: len(running.server_state.connections) > 100)
         served = await exchange(port, head("GET", "/quick", "Connection: close"))
         assert served.startswith(b"HTTP/1.1 200 ")
         for answer in await asyncio.gather(*crowd):
