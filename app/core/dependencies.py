@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 
 from app.core.preconditions import LIST, Tags, read_tags
 from app.utils.schemas import Unset
 
 
 async def if_match(
-    value: Annotated[
+    request: Request,
+    _: Annotated[
         str | Unset,
         Header(
             alias="If-Match",
@@ -19,8 +20,9 @@ async def if_match(
         ),
     ] = None,
 ) -> Tags:
-    """Return the tags that the client accepts; 400 for what is no list of tags."""
-    return read_tags(value)
+    """Return the tags that the client accepts, of all its If-Match lines; 400 for what is no list of tags."""
+    lines = request.headers.getlist("If-Match")
+    return read_tags(", ".join(lines) if lines else None)
 
 
 Expected = Annotated[Tags, Depends(if_match)]

@@ -301,6 +301,9 @@ async def test_two_if_matches(door: Door) -> None:
     for first, second, right in (
         (b'"7"', b'"8"', (412, "precondition_failed")),
         (b"garbage", b"garbage", BAD),
+        (b'"1"', b"garbage", BAD),
+        (b"garbage", b'"1"', BAD),
+        (b"*", b'"1"', BAD),
     ):
         lines = [(b"if-match", first), (b"if-match", second), kind]
         await door.refuses_raw(right, "PATCH", door.path, headers=lines, chunks=body)
