@@ -34,7 +34,9 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\bbearer\s{1,5}[^\s\"',;]+"), f"Bearer {REDACTED}"),
     (re.compile(r"(?i)\bbasic\s{1,5}[a-z0-9+/=_-]{12,}"), f"Basic {REDACTED}"),
     (re.compile(r"(?<![\w-])ey[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*){0,3}"), REDACTED),
-    (re.compile(r"(?<!\w)gp[a-z]{0,20}_[\w-]{6,}"), REDACTED),
+    # A JWT whose header begins as ours do, and a refresh token, also right behind a letter, as in a mangled path.
+    (re.compile(r"eyJ[\w-]{8,500}\.[\w-]{4,}(?:\.[\w-]*){0,3}"), REDACTED),
+    (re.compile(r"(?:(?<!\w)gp[a-z]{0,20}|gpr)_[\w-]{6,}"), REDACTED),
     (re.compile(r"(?<=://)([^/\s:@]{0,100}):[^@/\s]{1,200}@"), rf"\1:{REDACTED}@"),
     (re.compile(r"(?i)((?:authorization|cookie)[\"']?\s{0,5}[:=])[^\r\n]*"), rf"\1 {REDACTED}"),
     (
