@@ -5,6 +5,7 @@
 
 import asyncio
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -116,7 +117,11 @@ class Exchange:
         elif message["type"] == "http.response.body":
             self.sent += len(message.get("body", b""))
             self.complete = not message.get("more_body", False)
-        await self.send(message)
+        try:
+            await self.send(message)
+        except OSError:
+            self.gone = True
+            raise
 
     async def ask(self) -> None:
         """Find out whether the client has left: a view that reads nothing more is told nothing."""
@@ -207,14 +212,18 @@ class ErrorBoundary:
         async def send_noted(message: Message) -> None:
             nonlocal begun
             begun = begun or message["type"] == "http.response.start"
-            await send(message)
+            try:
+                await send(message)
+            except OSError as error:  # so servers say that nobody is there (ASGI 2.4)
+                raise ClientDisconnect from error
 
-        try:
-            await self.app(scope, receive, send_noted)
-        except ClientDisconnect:
-            # The client left while its body was read. The tracker's line says so; nothing is wrong here.
-            return
-        except Exception as error:  # noqa: BLE001 - the outermost one: it answers and logs all of them
-            response = problems.answer(scope, error)
-            if not begun:
-                await response(scope, receive, send)
+        # A client that leaves is told of in the tracker's line; nothing is wrong here.
+        with suppress(ClientDisconnect):
+            try:
+                await self.app(scope, receive, send_noted)
+            except ClientDisconnect:
+                raise
+            except Exception as error:  # noqa: BLE001 - the outermost one: it answers and logs all of them
+                response = problems.answer(scope, error)
+                if not begun:
+                    await response(scope, receive, send_noted)

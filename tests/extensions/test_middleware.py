@@ -388,6 +388,39 @@ async def test_errors_outside_of_handlers(lines: Lines) -> None:
     assert lines.all() == []
 
 
+@pytest.mark.parametrize("path", ["/read", "/bug", "/pieces"])
+async def test_client_that_is_gone_when_it_is_answered(lines: Lines, path: str) -> None:
+    """A server that raises when nobody is there: the line says so, and no error is logged but a bug of ours."""
+    app = make_app()
+
+    @app.get("/read")
+    async def read() -> str:
+        return "read"
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise RuntimeError("broke")
+
+    @app.get("/pieces")
+    async def pieces() -> StreamingResponse:
+        async def some() -> AsyncIterator[bytes]:
+            yield b"one"
+
+        return StreamingResponse(some())
+
+    async def send(_: Message) -> None:
+        raise BrokenPipeError
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [], "http_version": "1.1"}
+    await app({**scope, "asgi": {"version": "3.0", "spec_version": "2.4"}}, receive, send)
+    assert lines.one(event="request")["client_gone"] is True
+    errors = [line["exception"][0]["message"] for line in lines.all(level="error")]
+    assert errors == (["broke"] if path == "/bug" else [])
+
+
 async def test_foreign_middleware(lines: Lines) -> None:
     """The limits hold below Starlette's own kind of middleware too, which reads in a task of its own."""
 
