@@ -213,7 +213,9 @@ class Postgres:
         self.label = f"groundplan-{hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]}"
         # See private_folder for what guards it. Not TMPDIR: every start has to come to the same place.
         self.socket = self.data if fits(self.data) else Path("/tmp", self.label)  # noqa: S108
-        self._options = {"cluster_name": self.label, **options}
+        # Details of an error quote the row: e-mails, names.
+        self._options = {"cluster_name": self.label, "log_error_verbosity": "terse", **options}
+        self._has_run = False
         self._programs = programs
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
@@ -284,14 +286,17 @@ class Postgres:
                     f"still be mending its files. Try again in a minute.{self._evidence()}"
                 )
             self._cancelled.wait(POLL)
+        self._has_run = True
 
     def _answers(self) -> bool:
         command = (self._program("pg_isready"), "-q", "-h", self.socket, "-p", "5432", "-U", SUPERUSER)
         return subprocess.run(command, env=ENVIRONMENT, check=False).returncode == 0  # noqa: S603 - our own
 
     def _spawn(self) -> None:
-        self.data.parent.mkdir(parents=True, exist_ok=True)
         owner = self._owner()
+        if owner is None and self._has_run:
+            raise EngineError(f"{self.data} is gone, though it was in use. Put it back, or stop and start anew.")
+        self.data.parent.mkdir(parents=True, exist_ok=True)
         way, version = self._find_way(owner)
         if owner is None:
             self._make(way)

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from app.embedded import postgres as module
 from app.embedded.postgres import SOCKET, EngineError, Postgres, command_lines, private_folder
@@ -50,6 +51,34 @@ def test_data_is_found_after_everything_was_killed(make: Make) -> None:
     again = make()
     again.start()
     assert ask(again, KEPT) == "ärger"
+
+
+def test_a_cluster_that_was_removed_under_way_is_not_made_anew(make: Make) -> None:
+    """Whoever removed the data of a running server hears of it: an empty cluster in its place would hide the loss."""
+    postgres = make()
+    postgres.start()
+    pid = postgres.pid
+    assert pid is not None
+    shutil.rmtree(postgres.data)
+    for member in (pid, *children_of(postgres)):
+        with suppress(ProcessLookupError):
+            os.kill(member, signal.SIGKILL)
+    until(lambda: not postgres.is_running())
+    with pytest.raises(EngineError, match="is gone, though it was in use"):
+        postgres.start()
+    assert not postgres.data.exists()
+
+
+def test_the_log_holds_no_rows(make: Make) -> None:
+    """An error is logged without its detail, which quotes the row that was refused."""
+    postgres = make()
+    postgres.start()
+    ask(postgres, "create table person (email text unique)", "insert into person values (chr(97) || '@example.com')")
+    with pytest.raises(DBAPIError, match="person_email_key"):
+        ask(postgres, "insert into person select email from person")
+    text = postgres.log.read_text()
+    assert "person_email_key" in text
+    assert "a@example.com" not in text
 
 
 def test_a_child_at_work_does_not_outlive_a_killed_server_for_long(make: Make) -> None:
