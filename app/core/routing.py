@@ -1,6 +1,8 @@
 """Routes that declare their access, enforced before the body is parsed; and class-based views."""
 
+import asyncio
 import inspect
+import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -25,6 +27,8 @@ from app.utils.schemas import JSONResponse
 View = TypeVar("View")
 Claim = TypeVar("Claim")
 
+JITTER = 0.05
+"""Seconds, times the attempts so far, within which a lost race is run again; no connection is held meanwhile."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110, 9.2.1): their unit of work is read-only."""
 
@@ -59,7 +63,7 @@ class AccessRoute(APIRoute):
     """
 
     access: Access
-    attempts = 3
+    attempts = 5
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.access = declared_access(endpoint)
@@ -116,12 +120,13 @@ class AccessRoute(APIRoute):
     async def persist(
         self, request: Request, answer: Callable[[Request], Any], serving: Serving, claim: Any
     ) -> Response:
-        """Answer inside a unit of work; after a lost race once more, at most twice."""
-        for _ in range(self.attempts - 1):
+        """Answer inside a unit of work; after a lost race once more, `attempts` times in all."""
+        for attempt in range(1, self.attempts):
             try:
                 return await self.work(request, answer, serving, claim)
             except TransactionConflictError:
-                continue
+                # Rivals that begin again together meet again.
+                await asyncio.sleep(random.uniform(0, JITTER * attempt))  # noqa: S311 - nobody's secret
         return await self.work(request, answer, serving, claim)
 
     async def work(self, request: Request, answer: Callable[[Request], Any], serving: Serving, claim: Any) -> Response:

@@ -17,11 +17,11 @@ LOST = "do $$ begin raise exception 'lost' using errcode = '{code}'; end $$"
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01"])
-@pytest.mark.parametrize(("losses", "status", "runs"), [(0, 200, 1), (2, 200, 3), (9, 409, 3)])
+@pytest.mark.parametrize(("losses", "status", "runs"), [(0, 200, 1), (4, 200, 5), (9, 409, 5)])
 async def test_a_lost_race_runs_the_view_again(
     stage: Stage, team: Team, code: str, losses: int, status: int, runs: int
 ) -> None:
-    """At most twice, each time with a context and a transaction of its own; then the client hears of it."""
+    """At most four times, each time with a context and a transaction of its own; then the client hears of it."""
     sessions = []
 
     async def step(ctx: Context) -> None:
