@@ -125,7 +125,7 @@ class DatabaseSettings(Section):
     separate_pool_size: int = Field(2, ge=1, le=100)
     pool_timeout: float = Field(3.0, gt=0, le=60)
     statement_timeout: float = Field(15.0, gt=0, le=3600)
-    lock_timeout: float = Field(5.0, gt=0, le=3600)
+    lock_timeout: float = Field(2.0, gt=0, le=3600)
     idle_timeout: float = Field(30.0, gt=0, le=3600)
     pooler: Switch = False
 

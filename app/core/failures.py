@@ -10,6 +10,9 @@ from sqlalchemy.orm.exc import StaleDataError
 from app.core.exceptions import TransactionConflictError
 from app.exceptions import AppError, ConflictError, NotFoundError, UnavailableError, UnprocessableError
 
+READ_ONLY = "25006"
+"""read_only_sql_transaction: also what a server says that has become a standby."""
+
 BY_STATE: dict[str, type[AppError]] = {
     "40001": TransactionConflictError,  # serialization_failure
     "40P01": TransactionConflictError,  # deadlock_detected
@@ -17,6 +20,7 @@ BY_STATE: dict[str, type[AppError]] = {
     "55P03": UnavailableError,  # lock_not_available
     "57014": UnavailableError,  # query_canceled: statement_timeout
     "25P03": UnavailableError,  # idle_in_transaction_session_timeout
+    READ_ONLY: UnavailableError,
     "53300": UnavailableError,  # too_many_connections
 }
 """PostgreSQL's SQLSTATE (appendix A of its manual) to our errors."""
@@ -37,8 +41,11 @@ REFUSED_BY_POLICY = "row-level security"
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise our own errors in place of the driver's; what has no translation passes, and becomes a 500."""
+def translated(*, read_only: bool = False) -> Iterator[None]:
+    """Raise our own errors in place of the driver's; what has no translation passes, and becomes a 500.
+
+    In a transaction that is `read_only` by our own wish, a refused write is a mistake of ours, and no server's state.
+    """
     try:
         yield
     except StaleDataError as error:
@@ -46,7 +53,7 @@ def translated() -> Iterator[None]:
     except PoolTimeoutError as error:
         raise UnavailableError("All database connections are busy. Try again in a moment.") from error
     except DBAPIError as error:
-        found = translate(error)
+        found = None if read_only and state_of(error) == READ_ONLY else translate(error)
         if found is None:
             raise
         raise found from error
@@ -54,7 +61,7 @@ def translated() -> Iterator[None]:
 
 def translate(error: DBAPIError) -> AppError | None:
     """Return our error for the driver's, or None."""
-    state = getattr(error.orig, "sqlstate", None) or ""
+    state = state_of(error)
     if error.connection_invalidated:
         return UnavailableError()
     if state in {"23505", "23503"}:  # unique_violation, foreign_key_violation
@@ -65,6 +72,11 @@ def translate(error: DBAPIError) -> AppError | None:
     if kind is None and "DataError" in type(error.orig).__name__:
         kind = UnprocessableError
     return kind() if kind else None
+
+
+def state_of(error: DBAPIError) -> str:
+    """Return the SQLSTATE, or nothing."""
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def constraint_of(error: DBAPIError) -> str:

@@ -75,7 +75,7 @@ class UnitOfWork:
         """
         work = ctx.work
         try:
-            with translated():
+            with translated(read_only=ctx.session.sync_session.read_only):
                 yield ctx
                 await ctx.session.flush()
                 work.refuse_silence(ctx.session)

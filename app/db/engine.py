@@ -4,12 +4,16 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy.engine import make_url
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.config import DatabaseSettings
 from app.db.compiler import TenantCompiler
 from app.exceptions import UnavailableError
+
+SILENCE = 2.0
+"""Seconds after a statement's own timeout that the server has to say so; then it is taken to be gone."""
 
 
 class Connection(asyncpg.Connection):
@@ -54,7 +58,12 @@ def create_engine(config: DatabaseSettings, url: str, pool_size: int | None = No
     statement never meets a server connection that does not know it.
     """
     address = make_url(url)
-    options: dict[str, Any] = {"async_creator_fn": connect, "connection_class": Connection, "timeout": 5}
+    options: dict[str, Any] = {
+        "async_creator_fn": connect,
+        "connection_class": Connection,
+        "timeout": 5,
+        "command_timeout": config.statement_timeout + SILENCE,
+    }
     if config.pooler:
         options["statement_cache_size"] = 0
         address = address.update_query_dict({"prepared_statement_cache_size": "0"})
@@ -70,4 +79,12 @@ def create_engine(config: DatabaseSettings, url: str, pool_size: int | None = No
         hide_parameters=True,
     )
     engine.dialect.statement_compiler = TenantCompiler
+    event.listen(engine.sync_engine, "handle_error", give_up)
     return engine
+
+
+def give_up(context: ExceptionContext) -> None:
+    """Discard a connection on which nobody answered, and raise `DatabaseAwayError`: a ROLLBACK would wait for ever."""
+    if isinstance(context.original_exception, TimeoutError):
+        context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
+        raise DatabaseAwayError

@@ -38,7 +38,7 @@ class Limits:
     """Timeouts of one transaction, in seconds; 0 switches one off."""
 
     statement: float = 15.0
-    lock: float = 5.0
+    lock: float = 2.0
     idle: float = 30.0
 
 

@@ -1,6 +1,8 @@
 """When the database is slow, locked, full or gone: 503 with Retry-After, and work goes on afterwards."""
 
 import asyncio
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -8,8 +10,10 @@ from httpx2 import Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.config import settings
 from app.core.context import Context, CurrentUser
 from app.core.unit_of_work import UnitOfWork
+from app.db import engine
 from app.main import create_app
 from app.modules.projects.schemas import ProjectCreate
 from app.modules.projects.services import ProjectService
@@ -53,6 +57,49 @@ async def test_a_limit_of_time_is_a_503(stage: Stage, team: Team, step: Step, li
     async with stage(team.owner, step, **limit) as caller:
         assert is_busy(await caller.call("POST", "/trial"))
         assert (await caller.call("GET", "/projects")).status_code == 200
+
+
+async def test_a_server_that_became_a_standby_is_a_503(stage: Stage, team: Team) -> None:
+    """A write that it refuses can be sent again; one in a GET is a mistake of ours, whose transaction is read-only."""
+
+    async def step(ctx: Context) -> None:
+        await run_sql(ctx, "set transaction read only")
+        await ProjectService(ctx).create(ProjectCreate(name="late"))
+
+    async with stage(team.owner, step) as caller:
+        assert is_busy(await caller.call("POST", "/trial"))
+        answer = await caller.call("GET", "/trial")
+        assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+
+
+async def test_a_database_that_answers_no_more_is_a_503(
+    stage: Stage, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen server cannot keep its own time limits: the request ends, and so does its connection."""
+    frozen: list[int] = []
+
+    async def step(ctx: Context) -> None:
+        query = text("select pg_backend_pid()").execution_options(unscoped="asks for no row")
+        backend = await ctx.session.scalar(query) or 0
+        if not frozen:
+            frozen.append(backend)
+            os.kill(backend, signal.SIGSTOP)
+        await run_sql(ctx, "select 1")
+
+    monkeypatch.setattr(engine, "SILENCE", 0.1)
+    async with stage(team.owner, step, pool_size=1, statement_timeout=0.3) as caller:
+        try:
+            answer = await caller.call("POST", "/trial")
+        finally:
+            os.kill(frozen[0], signal.SIGCONT)
+        assert is_busy(answer)
+        assert answer.json()["code"] == "database_away"
+        assert (await caller.call("POST", "/trial")).status_code == 200
+
+
+async def test_a_lock_is_not_waited_for_as_long_as_a_connection() -> None:
+    """Else those who wait for one row would keep the connections that others wait for until these give up."""
+    assert settings.database.lock_timeout < settings.database.pool_timeout
 
 
 async def test_an_exhausted_pool_is_a_503(stage: Stage, team: Team) -> None:
