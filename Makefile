@@ -26,7 +26,7 @@ help: ## List these targets
 
 setup: $(READY) ## Make .venv with everything locked in requirements/ (nothing to do when fresh)
 
-run: setup ## Start everything on this machine: database, migrations, demo data, API
+run: setup ## Start everything on this machine: database, broker, migrations, demo data, API
 	@exec $(BIN)/app dev $(ARGS)
 
 test: setup ## Run the whole test suite, in parallel

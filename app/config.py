@@ -86,6 +86,12 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _check_broker(value: str) -> str:
+    if value and not re.fullmatch(r"(redis|rediss|unix)://\S+", value):
+        raise ValueError("must begin with redis://, rediss:// or unix:// and hold no white space")
+    return value
+
+
 def _check_key(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < KEY_LENGTH:
         raise ValueError(f"must have at least {KEY_LENGTH} characters")
@@ -104,6 +110,7 @@ def _upper(value: object) -> object:
 
 # An address may carry a password, so it is not shown.
 Address = Annotated[str, Field(repr=False), AfterValidator(_check_address)]
+BrokerAddress = Annotated[str, Field(repr=False), AfterValidator(_check_broker)]
 SigningKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], BeforeValidator(_as_tuple)]
 Origins = Annotated[
     tuple[Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.\[\]:-]+[a-z0-9\]])$")], ...], BeforeValidator(_as_tuple)
@@ -138,6 +145,12 @@ class DatabaseSettings(Section):
             return value
         role = {"worker_url": "worker", "relay_url": "relay", "migrate_url": "migrator"}[info.field_name or ""]
         return DATABASE_USER.sub(rf"\g<1>{prefix}_{role}\g<2>@", url)
+
+
+class BrokerSettings(Section):
+    """Where Valkey or Redis is; an empty address means that there is none."""
+
+    url: BrokerAddress = ""
 
 
 class AuthSettings(Section):
@@ -204,6 +217,7 @@ class Settings(Section):
     project_name: str = Field("Groundplan", min_length=1, max_length=100)
     validate_responses: Switch = Field(default_factory=lambda data: data.get("env") != "production")
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    broker: BrokerSettings = Field(default_factory=BrokerSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
     tenants: TenantSettings = Field(default_factory=TenantSettings)
@@ -450,6 +464,8 @@ def _check_production(found: Settings, origins: Mapping[str, Origin]) -> None:
     secrets = {key: [found.need(key)] for key in get_args(AddressKey)}
     keys = [key.get_secret_value() for key in found.need("auth.signing_keys")]
     secrets["auth.signing_keys"] = keys
+    if found.broker.url:
+        secrets["broker.url"] = [found.broker.url]
     for key, values in secrets.items():
         if any(PLACEHOLDER.search(value) for value in values):
             raise SettingsError(f"{key} is a placeholder ({origins[key].place}): {_advice(key, found.env)}")

@@ -19,6 +19,7 @@ from app.db.migrations import prepare, upgrade
 from app.embedded.demo import DemoAccess, seed
 from app.embedded.postgres import SUPERUSER, EngineError, Postgres
 from app.embedded.supervisor import Addresses, Child, Engine, Supervisor, hold, say, write_whole
+from app.embedded.valkey import Valkey
 
 DEFAULT_DATA_DIR = Path(__file__).resolve().parents[2] / ".data"
 DATABASE = "app"
@@ -129,10 +130,10 @@ class Dev:
     def __init__(self, host: str, port: int, folder: Path, *, demo: bool) -> None:
         self.host, self.port, self.folder, self.demo = host, port, folder, demo
         self.prefix = settings.database.role_prefix
-        self.postgres = Postgres(folder / "postgres")
+        self.postgres, self.valkey = Postgres(folder / "postgres"), Valkey(folder / "valkey")
         self.visit = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
         self.address = f"http://{f'[{self.visit}]' if ':' in self.visit else self.visit}:{port}"
-        addresses = Addresses(self.address, self.url("rw"), self.postgres.url(SUPERUSER, DATABASE))
+        addresses = Addresses(self.address, self.url("rw"), self.postgres.url(SUPERUSER, DATABASE), self.valkey.url)
         self.supervisor = Supervisor(folder, addresses)
 
     async def run(self) -> None:
@@ -146,6 +147,8 @@ class Dev:
         since, access = time.monotonic(), None
         async with step("PostgreSQL"):
             await self.supervisor.add(Engine(self.postgres))
+        async with step("Valkey"):
+            await self.supervisor.add(Engine(self.valkey))
         async with step("Roles and database"):
             await prepare(self.postgres.url(SUPERUSER, "postgres"), DATABASE, self.prefix)
         async with step("Schema"):
@@ -178,6 +181,7 @@ class Dev:
             "APP_DATABASE__WORKER_URL": self.url("worker"),
             "APP_DATABASE__RELAY_URL": self.url("relay"),
             "APP_DATABASE__MIGRATE_URL": self.url("migrator"),
+            "APP_BROKER__URL": self.valkey.url,
             "APP_MAIL__FOLDER": str(self.folder / "mails"),
             "APP_MAIL__LINK_BASE": self.address,
             "APP_AUTH__SIGNING_KEYS": json.dumps([signing_key(self.folder)]),

@@ -189,7 +189,7 @@ def private_folder(folder: Path, owner: int) -> None:
     ours = stat.S_ISDIR(found.st_mode) and found.st_uid in {owner, os.geteuid()}
     if not ours or found.st_mode & 0o077:
         raise EngineError(
-            f"{folder}, where PostgreSQL's socket belongs, is no private folder of {name_of(owner)}: another "
+            f"{folder}, where an engine's socket belongs, is no private folder of {name_of(owner)}: another "
             "made it. Remove it, or pass --data-dir with a shorter path, which holds the socket itself."
         )
     # It is ours and closed, in a sticky folder: nobody can put something else in its place meanwhile.

@@ -278,7 +278,7 @@ class TestRefusals:
             (
                 "[default]\nzzz = 1\n",
                 "zzz in [default]",
-                "known are auth, database, log, mail, project_name, server, tenants",
+                "known are auth, broker, database, log, mail, project_name, server, tenants",
             ),
             ("[default]\nenv = 'testing'\n", "env in [default]", "known are auth"),
             ("[default.log.level]\ndeep = 1\n", "log.level.deep in [default]", "did you mean log.level?"),
@@ -298,8 +298,8 @@ class TestRefusals:
             ("APP_DATABASE_URL", "did you mean APP_DATABASE__URL?"),
             ("APP_DATABASE__POOLSIZE", "did you mean APP_DATABASE__POOL_SIZE?"),
             ("APP_DATABASE__URL__HOST", "did you mean APP_DATABASE__URL?"),
-            ("APP_PORT", "known are APP_AUTH, APP_DATABASE"),
-            ("APP_", "known are APP_AUTH, APP_DATABASE"),
+            ("APP_PORT", "known are APP_AUTH, APP_BROKER, APP_DATABASE"),
+            ("APP_", "known are APP_AUTH, APP_BROKER, APP_DATABASE"),
         ],
     )
     def test_unknown_variable(self, boot: Boot, name: str, hint: str) -> None:
@@ -354,6 +354,7 @@ class TestRefusals:
             ("database.url", "mysql://root@db/x", "must begin with postgresql+asyncpg://"),
             ("database.url", "postgresql://root@db/x", "must begin with postgresql+asyncpg://"),
             ("database.worker_url", "sqlite://", "must begin with postgresql+asyncpg://"),
+            ("broker.url", "valkey://somewhere", "must begin with redis://, rediss:// or unix://"),
             ("auth.access_token_seconds", "601", "must be less than or equal to 600"),
             ("auth.access_token_seconds", "59", "must be greater than or equal to 60"),
             ("auth.signing_keys", "short", "must have at least 32 characters"),
@@ -527,6 +528,8 @@ class TestProduction:
         line = refusal(boot, **{**PRODUCTION, f"APP_DATABASE__{name}": url})
         assert line.startswith(f"Settings: database.{name.lower()} is a placeholder")
         assert url not in line
+        line = refusal(boot, **PRODUCTION, APP_BROKER__URL="redis://:change-me@broker")
+        assert line.startswith("Settings: broker.url is a placeholder")
 
     def test_any_origin(self, boot: Boot) -> None:
         """Let every page call on a developer's machine alone."""
@@ -558,8 +561,8 @@ class TestSecrecy:
 
     def test_nothing_secret_is_shown(self, boot: Boot) -> None:
         """Keep keys and addresses out of every form that ends up in a log."""
-        settings = boot("", SECRETS, APP_ENV="production")
-        for shown in (repr(settings), str(settings), f"{settings.database!r} {settings.auth}"):
+        settings = boot("", SECRETS, APP_ENV="production", APP_BROKER__URL="redis://:p%40ss@broker")
+        for shown in (repr(settings), str(settings), f"{settings.database!r} {settings.auth} {settings.broker}"):
             assert KEY not in shown
             assert "p%40ss" not in shown
             assert "pool_size" in shown

@@ -1,5 +1,6 @@
 """`app dev`: what it refuses, what it keeps, and one whole life of it."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from app.embedded.dev import READY, claim_port, run, signing_key
 from app.embedded.postgres import EngineError
@@ -114,8 +117,17 @@ def ready(address: str) -> bool:
         connection.close()
 
 
+async def ping(url: str) -> bool:
+    """Ask a broker whether it is there."""
+    async with Redis.from_url(url) as broker:
+        try:
+            return bool(await broker.ping())
+        except RedisError:
+            return False
+
+
 def test_a_whole_life(folder: Path) -> None:
-    """From an empty folder to a sign-in; a killed API comes back; Ctrl-C ends it; the next start finds the data."""
+    """From nothing to a sign-in; what is killed comes back; Ctrl-C ends it; the next start finds the data."""
     data = folder / "data"
     with app_dev(data) as process:
         said = read_until(process, "  tenant  ")
@@ -124,6 +136,10 @@ def test_a_whole_life(folder: Path) -> None:
         assert f"Groundplan runs at {record['address']} " in said
         assert "@/app?host=" in record["database_url"]
         assert ready(record["address"])
+        [broker] = record["processes"]["valkey"]
+        os.kill(broker, signal.SIGKILL)
+        assert until(lambda: asyncio.run(ping(record["broker_url"])))
+        assert until(lambda: json.loads((data / "dev.json").read_text())["processes"]["valkey"] != [broker])
         [api] = record["processes"]["api"]
         os.kill(api, signal.SIGKILL)
         until(lambda: not alive(api))
@@ -131,7 +147,7 @@ def test_a_whole_life(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert "Groundplan has stopped." in process.communicate(timeout=20)[0]
         assert process.returncode == 0
-    assert names(data) == ["dev.lock", "postgres", "postgres.log", "signing_key"]
+    assert names(data) == ["dev.lock", "postgres", "postgres.log", "signing_key", "valkey", "valkey.log"]
     with app_dev(data) as process:
         again = read_until(process, "  tenant  ")
         assert again.splitlines()[-2:] == said.splitlines()[-2:]
@@ -140,4 +156,4 @@ def test_a_whole_life(folder: Path) -> None:
         assert process.returncode == 0
 
 
-STEPS = ("PostgreSQL", "Roles and database", "Schema", "Demo data", "API", "/docs")
+STEPS = ("PostgreSQL", "Valkey", "Roles and database", "Schema", "Demo data", "API", "/docs")
