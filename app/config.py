@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, overload
 
@@ -98,6 +99,13 @@ def _check_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _check_network(value: str) -> str:
+    try:
+        return str(ip_network(value)) if "/" in value else str(ip_address(value))
+    except ValueError:
+        raise ValueError("must be an address or a network, such as 10.0.0.7 or 10.0.0.0/8") from None
+
+
 def _as_tuple(value: object) -> object:
     if isinstance(value, str):
         return (value,) if value else ()
@@ -116,6 +124,8 @@ Origins = Annotated[
     tuple[Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.\[\]:-]+[a-z0-9\]])$")], ...], BeforeValidator(_as_tuple)
 ]
 Hosts = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9.\[\]:-]+$")], ...], BeforeValidator(_as_tuple)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_check_network)], ...], BeforeValidator(_as_tuple)]
+Rate = Annotated[str, Field(pattern=r"^([1-9]\d{0,8}/([1-9]\d{0,4} )?(second|minute|hour|day)s?)?$")]
 Switch = Annotated[bool, Strict(strict=False)]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
 
@@ -168,8 +178,22 @@ class AuthSettings(Section):
     hash_workers: int = Field(2, ge=1, le=64)
 
 
+class LimitSettings(Section):
+    """How often something may happen, as `count/second` or `count/15 minutes`; empty means as often as you like."""
+
+    address: Rate = "1000/second"
+    actor: Rate = "3000/10 seconds"
+    key: Rate = "3000/10 seconds"
+    tenant: Rate = "10000/10 seconds"
+    sign_in: Rate = "10/15 minutes"
+    sign_in_address: Rate = "50/15 minutes"
+    sign_in_account: Rate = "100/hour"
+    mail: Rate = "5/hour"
+    mail_address: Rate = "50/hour"
+
+
 class ServerSettings(Section):
-    """What a request may bring, in bytes, levels and seconds, who may call from a browser, and what is shown."""
+    """What a request may bring, in bytes, levels and seconds, whose word is trusted, and what is shown to whom."""
 
     head_limit: int = Field(32_768, ge=1024, le=1_048_576)
     head_seconds: float = Field(10.0, gt=0, le=3600)
@@ -183,6 +207,7 @@ class ServerSettings(Section):
     cors_origins: Origins = ()
     hsts_seconds: int = Field(0, ge=0, le=63_072_000)
     docs: Switch = False
+    trusted_proxies: Networks = ()
 
 
 class TenantSettings(Section):
@@ -219,6 +244,7 @@ class Settings(Section):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     broker: BrokerSettings = Field(default_factory=BrokerSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
     tenants: TenantSettings = Field(default_factory=TenantSettings)
     mail: MailSettings = Field(default_factory=MailSettings)

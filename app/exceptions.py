@@ -100,6 +100,12 @@ class UnprocessableError(AppError):
     status, code, title = 422, "unprocessable", "Unprocessable content"
 
 
+class RateLimitedError(AppError):
+    """Too many of these in a short time. Try again after the seconds that Retry-After names."""
+
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+
 class UnavailableError(AppError):
     """The service is busy or cannot reach its database. Try again in a moment."""
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from app.auth.dependencies import DatabaseGate
 from app.config import Settings, settings
+from app.core.limits import RateLimits
 from app.core.openapi import document
 from app.core.routing import Router, Serving, check_routers, check_routes
 from app.core.unit_of_work import UnitOfWork
@@ -18,6 +19,7 @@ from app.db.checks import refuse_unsafe
 from app.db.engine import create_engine
 from app.db.session import Database, Limits
 from app.extensions import docs, logs, middleware, problems
+from app.extensions.ratelimit import RateLimiter
 from app.hub import MessageHub
 from app.routes import PREFIX, ROUTERS
 from app.services import Services
@@ -42,11 +44,12 @@ def create_app(
     """
     logs.configure(config.log.level, config.log.format)
     address = url or config.need("database.url")
-    config.need("auth.signing_keys")
+    secret = config.need("auth.signing_keys")[0].get_secret_value().encode()
+    limits = RateLimits(config.limits, RateLimiter(config.broker.url, secret=secret))
     engine = create_engine(config.database, address)
     reserve = create_engine(config.database, address, config.database.separate_pool_size)
     sessions, beside = (session_maker(config, one, session_info or {}) for one in (engine, reserve))
-    work = UnitOfWork(sessions, MessageHub, beside, services or outside_world(config))
+    work = UnitOfWork(sessions, MessageHub, beside, services or outside_world(config), limits)
     app = FastAPI(
         title=config.project_name,
         openapi_url=DOCUMENT if config.server.docs else None,
@@ -54,11 +57,11 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=partial(lifespan, work=work, engines=(engine, reserve)),
-        middleware=middleware.stack(config.server),
+        middleware=middleware.stack(config.server, address_rate=config.limits.address),
     )
     if config.server.docs:
         docs.install(app)
-    app.state.serving = Serving(DatabaseGate(work), config.validate_responses)
+    app.state.serving = Serving(DatabaseGate(work), limits, config.validate_responses)
     problems.install(app)
     include(app, routers)
     return app
@@ -97,11 +100,12 @@ def include(app: FastAPI, routers: Sequence[Router]) -> None:
 
 @asynccontextmanager
 async def lifespan(_: FastAPI, work: UnitOfWork, engines: Sequence[AsyncEngine]) -> AsyncIterator[None]:
-    """Check the database before the first request; after the last one, finish the jobs and close the pools."""
+    """Check the database before the first request; after the last one, finish the jobs and close what is open."""
     try:
         await refuse_unsafe(engines[0])
         yield
         await work.drain()
     finally:
+        await work.limits.limiter.close()
         for engine in engines:
             await engine.dispose()

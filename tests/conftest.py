@@ -21,6 +21,7 @@ from httpx2 import ASGITransport, AsyncClient
 from app.core.unit_of_work import UnitOfWork
 from app.db import migrations
 from app.embedded.postgres import Postgres
+from app.embedded.valkey import Valkey
 from app.main import create_app
 from tests.support import TEMPLATE, Caller, Cluster, Team, found_team, register
 
@@ -68,6 +69,16 @@ def database(cluster: Cluster) -> Iterator[str]:
     asyncio.run(cluster.clone(name))
     yield name
     asyncio.run(cluster.drop(name))
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[str]:
+    """Start this worker's own Valkey, once a test asks for it; yield its address."""
+    with tempfile.TemporaryDirectory(prefix="gp-") as folder:
+        valkey = Valkey(Path(folder) / "valkey")
+        valkey.start()
+        yield valkey.url
+        valkey.stop()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.config import Settings, settings
+
 TEMPLATE = "app_template"
 PASSWORD = "a password of the tests"
 
@@ -96,6 +98,17 @@ class Team:
         """Return the caller by the name of the role."""
         caller: Caller = getattr(self, role)
         return caller
+
+
+def limited(**rates: str) -> Settings:
+    """Return the settings with other limits."""
+    return settings.model_copy(update={"limits": settings.limits.model_copy(update=rates)})
+
+
+def visitor(app: FastAPI, address: str) -> AsyncClient:
+    """Return somebody who calls an application from an address."""
+    transport = ASGITransport(app, raise_app_exceptions=False, client=(address, 1234))
+    return AsyncClient(transport=transport, base_url="http://test/api/v1")
 
 
 @asynccontextmanager

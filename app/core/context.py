@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from app.core.events import ApplicationEvent, Event
+from app.core.limits import RateLimits
 from app.db.session import Database
 from app.exceptions import UnauthenticatedError
 from app.services import Services
@@ -75,7 +76,8 @@ class Work(Protocol):
 class Context:
     """An immutable caller, tenant and transaction. Services are built with one and pass it on to those they use.
 
-    `address` is the client's, as far as the proxies that are trusted say; `services` is the outside world.
+    `address` is the client's, as far as the proxies that are trusted say; `services` is the outside world; `limits`
+    bounds how often something may be asked for.
     """
 
     session: Database
@@ -87,6 +89,7 @@ class Context:
     request_id: str = ""
     address: str = ""
     services: Services = field(default_factory=Services)
+    limits: RateLimits = field(default_factory=RateLimits)
 
     @property
     def current_user(self) -> CurrentUser:

@@ -19,13 +19,14 @@ from app.core.answers import check_answer
 from app.core.context import Context
 from app.core.exceptions import IdempotencyRefusedError, TransactionConflictError
 from app.core.idempotency import KeyedRequest, carries_secret, read_key
+from app.core.limits import Claimant, RateLimits
 from app.core.openapi import document_access, document_key, operation_id
 from app.core.permissions import Access, declared_access
 from app.exceptions import AppError, ForbiddenError, UnavailableError
 from app.utils.schemas import JSONResponse
 
 View = TypeVar("View")
-Claim = TypeVar("Claim")
+Claim = TypeVar("Claim", bound=Claimant)
 
 JITTER = 0.05
 """Seconds, times the attempts so far, within which a lost race is run again; no connection is held meanwhile."""
@@ -50,16 +51,18 @@ class Serving:
     """What routes need of the application that serves them; `app.state.serving`."""
 
     gate: Gate[Any]
+    limits: RateLimits
     validate_answers: bool = False
 
 
 class AccessRoute(APIRoute):
     """A route that knows its access, and answers inside one unit of work.
 
-    In order: the sign-in is verified (401), the body is read while no connection is held (413, 408), the unit of
-    work begins and the gate decides (401, 403, 404), FastAPI parses (422), the view runs, the work is committed, and
-    only then does the first byte of the answer leave. A lost race for the same rows runs the view again. A POST with
-    an Idempotency-Key that was answered before gets that answer once the gate and the check have let it in.
+    In order: the sign-in is verified (401), the call is counted (429), the body is read while no connection is held
+    (413, 408), the unit of work begins and the gate decides (401, 403, 404), FastAPI parses (422), the view runs, the
+    work is committed, and only then does the first byte of the answer leave. A lost race for the same rows runs the
+    view again. A POST with an Idempotency-Key that was answered before gets that answer once the gate and the check
+    have let it in.
     """
 
     access: Access
@@ -86,6 +89,7 @@ class AccessRoute(APIRoute):
         async def handle(request: Request) -> Response:
             serving: Serving = request.app.state.serving
             claim = request.state.caller = serving.gate.identify(request, self.access)
+            await serving.limits.take_call(claim)
             request.state.key = self.key_of(request)
             await request.body()
             if not (self.needs_work or request.state.key):
@@ -134,6 +138,7 @@ class AccessRoute(APIRoute):
         read_only = request.method in SAFE_METHODS
         async with serving.gate.enter(request, self.access, claim, read_only=read_only) as context:
             request.scope["context"] = request.state.caller = context
+            await serving.limits.let_in(claim)
             await self.check_object(request, context)
             if not request.state.key:
                 return await self.answered(request, answer, serving)

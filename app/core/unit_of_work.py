@@ -13,6 +13,7 @@ from app.core.context import Context, Job
 from app.core.events import ApplicationEvent, Event
 from app.core.exceptions import SilentChangeError
 from app.core.failures import translated
+from app.core.limits import RateLimits
 from app.core.reactions import Hub
 from app.db.session import Database
 from app.extensions.logs import get_logger
@@ -37,9 +38,10 @@ class UnitOfWork:
         hub: Hub,
         reserve: async_sessionmaker[Database] | None = None,
         services: Services | None = None,
+        limits: RateLimits | None = None,
     ) -> None:
         self.sessions, self.hub, self.reserve = sessions, hub, reserve or sessions
-        self.services = services or Services()
+        self.services, self.limits = services or Services(), limits or RateLimits()
         self.jobs: set[asyncio.Task[None]] = set()
         self.room = asyncio.Semaphore(JOBS_AT_ONCE)
 
@@ -54,8 +56,17 @@ class UnitOfWork:
     ) -> AbstractAsyncContextManager[Context]:
         """Open a transaction for a caller, in a tenant or outside all of them; see `run`."""
         session = self.sessions(tenant_id=tenant_id, actor_id=actor_id, read_only=read_only)
-        ctx = Context(session, Transaction(self), tenant_id, actor_id, request_id=request_id, address=address)
-        return self.run(replace(ctx, services=self.services))
+        ctx = Context(
+            session,
+            Transaction(self),
+            tenant_id,
+            actor_id,
+            request_id=request_id,
+            address=address,
+            services=self.services,
+            limits=self.limits,
+        )
+        return self.run(ctx)
 
     def beside(
         self, ctx: Context, *, tenant_id: uuid.UUID | None = None, read_only: bool = False

@@ -1,7 +1,7 @@
 """A Valkey for a bare machine: the server of a wheel, an append-only file in a data directory, a socket and no port.
 
 PostgreSQL is the truth and this may be flushed at any time. It is kept on disk all the same, so that a restart does
-not make every queue empty and every address a stranger's; a power cut costs a second.
+not make every queue empty and every address a stranger's; a crash costs the last second.
 """
 
 import contextlib

@@ -18,9 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.config import ServerSettings
 from app.extensions import problems
+from app.extensions.addresses import ClientAddressMiddleware
 from app.extensions.bodies import BodyLimitMiddleware, JSONTextMiddleware, header_values
 from app.extensions.frame import AllowedHosts, CrossOrigin, SecurityHeaders
 from app.extensions.logs import fresh, get_logger
+from app.extensions.ratelimit import AddressLimitMiddleware
 
 LONGEST_PATH = 200
 PATIENCE = 0.1
@@ -32,16 +34,18 @@ _ANSWER_HEADS = frozenset({"http.response.start", "websocket.accept", "websocket
 log = get_logger(__name__)
 
 
-def stack(server: ServerSettings) -> list[Middleware]:
+def stack(server: ServerSettings, *, address_rate: str = "") -> list[Middleware]:
     """Return the middleware for `FastAPI(middleware=...)`, outermost first."""
     origins, hosts = server.cors_origins, server.allowed_hosts
     return [
         Middleware(SecurityHeaders, hsts_seconds=server.hsts_seconds),
+        Middleware(ClientAddressMiddleware, trusted=server.trusted_proxies),
         Middleware(RequestIdMiddleware),
         Middleware(RequestTracker),
         *([Middleware(CrossOrigin, origins=origins)] if origins else []),
         Middleware(ErrorBoundary),
         *([Middleware(AllowedHosts, hosts=hosts)] if hosts else []),
+        Middleware(AddressLimitMiddleware, rate=address_rate),
         Middleware(BodyLimitMiddleware, limit=server.body_limit, seconds=server.body_seconds),
         Middleware(JSONTextMiddleware, depth=server.json_depth),
     ]

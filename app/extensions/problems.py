@@ -31,6 +31,7 @@ from app.exceptions import (
     NotFoundError,
     PayloadTooLargeError,
     PreconditionFailedError,
+    RateLimitedError,
     RequestTimeoutError,
     UnauthenticatedError,
     UnavailableError,
@@ -97,6 +98,7 @@ BY_STATUS: dict[int, type[AppError]] = {
         PreconditionFailedError,
         PayloadTooLargeError,
         UnprocessableError,
+        RateLimitedError,
         InternalError,
         UnavailableError,
     )

@@ -31,9 +31,10 @@ def build(folder: Path) -> Iterator[Build]:
 
 
 def put(valkey: Valkey, value: str) -> None:
-    """Keep a value at the address that the server gives."""
+    """Keep a value at the address that the server gives, until it is on the disk."""
     with Redis.from_url(valkey.url) as client:
         client.set("kept", value)
+        assert client.waitaof(1, 0, 10_000) == [1, 0]
 
 
 def get(valkey: Valkey) -> str:
@@ -60,7 +61,7 @@ def test_first_start_adoption_and_stop(build: Build) -> None:
 
 
 def test_data_is_found_after_a_kill(build: Build) -> None:
-    """After kill -9 the next start finds what was written before."""
+    """After kill -9 the next start finds what was on the disk."""
     valkey = build()
     valkey.start()
     put(valkey, "value")

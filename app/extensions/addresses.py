@@ -1,0 +1,65 @@
+"""Who a request comes from: the client's address, which only proxies that are trusted may name."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+PEER = "groundplan.peer"
+
+
+class ClientAddressMiddleware:
+    """Puts the client's address into `scope["client"]`, and its scheme into `scope["scheme"]`.
+
+    Behind a proxy of `trusted` (addresses or networks) they are those of X-Forwarded-For and X-Forwarded-Proto: in
+    the former the last address that is no trusted proxy's, as anything before it may be invented. From anybody else
+    these headers mean nothing. What is no address is not taken for one. IPv4 inside IPv6 is written as IPv4.
+    """
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[str]) -> None:
+        self.app = app
+        # Uvicorn spells the types of ASGI its own way.
+        untyped: Any = self.serve
+        self.named: Any = ProxyHeadersMiddleware(untyped, list(trusted))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request of whoever it is."""
+        peer = scope.get("client")
+        if scope["type"] == "lifespan" or not peer:
+            await self.app(scope, receive, send)
+            return
+        plain = (plain_address(peer[0]) or peer[0], peer[1])
+        scope["client"] = scope[PEER] = plain
+        await self.named(scope, receive, send)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request once the headers are read."""
+        host, port = scope["client"]
+        address = plain_address(host)
+        scope["client"] = (address, port) if address else scope[PEER]
+        await self.app(scope, receive, send)
+
+
+@lru_cache(maxsize=4096)
+def parse_address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a text is, or None; IPv4 inside IPv6 is IPv4."""
+    try:
+        found = ip_address(host)
+    except ValueError:
+        return None
+    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+
+
+def plain_address(host: str) -> str | None:
+    """Return an address in its usual spelling, or None for what is none."""
+    found = parse_address(host)
+    return str(found) if found else None
+
+
+def network_of(host: str) -> str:
+    """Return what counts as one place: an IPv4 address, an IPv6 network of 64 bits, which one customer has."""
+    found = parse_address(host)
+    return f"{int(found) >> 64:x}/64" if isinstance(found, IPv6Address) else str(found or host)
