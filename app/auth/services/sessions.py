@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, func, select, update
 
 from app.auth.events import SessionsEnded, SignedIn, SignedOut, SignInFailed, TokenReused
 from app.auth.exceptions import RefreshRefusedError, SessionNotFoundError, WrongCredentialsError
+from app.auth.lockout import Lockout
 from app.auth.models import AuthSession, Credential, RefreshToken
 from app.auth.passwords import passwords
 from app.auth.schemas import SessionResponse, TokenResponse
@@ -33,13 +34,17 @@ class SessionService:
         """Start a session; raises `WrongCredentialsError`, after the same work, for an unknown address too.
 
         The account is read in a transaction of its own, so that no connection is held while the password is verified.
-        It is read again when the session starts: a password that was changed meanwhile starts none.
+        It is read again when the session starts: a password that was changed meanwhile starts none. Too many failures
+        raise `RateLimitedError`, whatever the password; see `Lockout`.
         """
+        lockout = Lockout(self.ctx, email)
+        await lockout.attempt()
         user_id, stored, usable = await self._credential(email)
         right = await passwords.verify(password, stored)
         if user_id is None or not (right and usable and await self._still_holds(user_id, stored)):
             await self.ctx.track(SignInFailed(object_id=user_id))
             raise WrongCredentialsError
+        await lockout.succeeded()
         return await self._start(user_id, user_agent)
 
     async def _credential(self, email: str) -> tuple[uuid.UUID | None, str | None, bool]:
