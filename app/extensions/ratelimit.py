@@ -20,8 +20,10 @@ from app.extensions.logs import get_logger
 
 PATIENCE = 0.1
 """Seconds that Valkey may take to answer; then the process counts for itself."""
+STRIKES = 3
+"""Failures in a row that are an outage: on a busy machine one answer may be late, and only that use counts here."""
 PAUSE = 1.0
-"""Seconds until Valkey is asked again after it failed: an outage costs one request a second `PATIENCE`."""
+"""Seconds until Valkey is asked again in an outage, which so costs one request a second `PATIENCE`."""
 
 Answer = TypeVar("Answer")
 Counting = MemoryStorage | ValkeyStorage
@@ -61,7 +63,8 @@ class RateLimiter:
         self.memory = MemoryStorage(clock)
         self.shared = ValkeyStorage(url, patience) if url else None
         self.secret = hashlib.sha256(b"rate limits" + secret).digest()
-        self.retry_at: float | None = None
+        self.failures = 0
+        self.lost_at, self.retry_at = 0.0, 0.0
 
     async def take(self, *asks: Ask) -> None:
         """Count one use for each ask, or raise `RateLimitedError` and count none."""
@@ -109,6 +112,11 @@ class RateLimiter:
         name = f"known/{self._hashed(kind, key)}"
         return bool(await self.memory.get(name) or await self._run(lambda storage: storage.get(name)))
 
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether Valkey is away, and this process counts for itself."""
+        return self.failures >= STRIKES
+
     async def close(self) -> None:
         """Close the connections."""
         if self.shared:
@@ -122,28 +130,35 @@ class RateLimiter:
 
     async def _run(self, work: Callable[[Counting], Awaitable[Answer]]) -> Answer:
         """Do it in Valkey, or in memory when that is away."""
-        if self.shared and (self.retry_at is None or self.clock() >= self.retry_at):
-            if self.retry_at is not None:
-                self.retry_at = self.clock() + PAUSE  # one asks, the others go on meanwhile
+        begun = self.clock()
+        if self.shared and begun >= self.retry_at:
+            if self.is_lost:
+                self.retry_at = begun + PAUSE  # one asks, the others go on meanwhile
             try:
                 async with asyncio.timeout(self.patience):
                     answer = await work(self.shared)
             except (RedisError, OSError) as error:
-                self._lose(error)
+                self._fail(error)
             else:
-                self._recover()
+                self._succeed(begun)
                 return answer
         return await work(self.memory)
 
-    def _lose(self, error: Exception) -> None:
-        if self.retry_at is None:
+    def _fail(self, error: Exception) -> None:
+        self.failures += 1
+        if self.failures == STRIKES:
             log.warning("limits_in_memory", error=type(error).__name__)
-        self.retry_at = self.clock() + PAUSE
+            self.lost_at = self.clock()
+        if self.is_lost:
+            self.retry_at = self.clock() + PAUSE
 
-    def _recover(self) -> None:
-        if self.retry_at is not None:
+    def _succeed(self, begun: float) -> None:
+        """Note an answer; in an outage one that was asked for before it proves nothing."""
+        if self.is_lost:
+            if begun <= self.lost_at:
+                return
             log.info("limits_shared_again")
-            self.retry_at = None
+        self.failures, self.retry_at = 0, 0.0
 
 
 def strategy(storage: Counting) -> SlidingWindowCounterRateLimiter:

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from app.embedded.valkey import Valkey
 from app.exceptions import RateLimitedError
 from app.extensions.limit_storages import MemoryStorage
-from app.extensions.ratelimit import PAUSE, RateLimiter, Rule
+from app.extensions.ratelimit import PAUSE, STRIKES, RateLimiter, Rule
 from tests.extensions.support import Lines
 
 PATIENT = 30.0
@@ -220,6 +220,22 @@ async def test_an_outage(own: Valkey, clock: Clock, lines: Lines) -> None:
     lines.one(event="limits_shared_again")
 
 
+async def test_one_late_answer_is_no_outage(own: Valkey, clock: Clock, lines: Lines) -> None:
+    """A failure counts that one use in memory; only several in a row are an outage."""
+    async with limiter_on(own.url, clock) as limiter:
+        await asyncio.to_thread(own.stop)
+        assert await count(limiter, FIVE, "a", STRIKES - 1) == STRIKES - 1
+        assert not limiter.is_lost
+        await asyncio.to_thread(own.start)
+        assert await count(limiter, FIVE, "a", 1) == 1
+        await asyncio.to_thread(own.stop)
+        assert await count(limiter, FIVE, "a", STRIKES - 1) == STRIKES - 1
+        assert not limiter.is_lost
+        assert lines.all(event="limits_in_memory") == []
+        await count(limiter, FIVE, "a", 1)
+        assert limiter.is_lost
+
+
 async def test_a_valkey_that_hangs(own: Valkey, clock: Clock, lines: Lines) -> None:
     """One that takes connections and answers nothing holds nobody up; what it says too late is not taken for more."""
     async with limiter_on(own.url, clock, patience=1.0) as limiter:
@@ -233,7 +249,7 @@ async def test_a_valkey_that_hangs(own: Valkey, clock: Clock, lines: Lines) -> N
         finally:
             os.kill(own.pid or 0, signal.SIGCONT)
         async with asyncio.timeout(30):
-            while limiter.retry_at is not None:
+            while limiter.is_lost:
                 clock.now += 2 * PAUSE
                 await limiter.knows("kind", "b")
         assert await count(limiter, FIVE, "b", 10) == 5
