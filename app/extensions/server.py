@@ -249,6 +249,7 @@ def options(drain: int) -> dict[str, Any]:
         "http": GuardedProtocol,
         "ws": "none",
         "access_log": False,
+        "proxy_headers": False,  # ours asks server.trusted_proxies
         "log_config": None,
         "server_header": False,
         "timeout_graceful_shutdown": drain,

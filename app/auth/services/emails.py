@@ -19,9 +19,10 @@ class EmailService:
         self.links, self.users = LinkService(ctx), UserService(ctx)
 
     async def ask(self) -> None:
-        """Send the caller a new link, unless the address is verified already."""
-        # The place to bound how often one account may ask: before anything is queued.
-        self.queue_verification(self.ctx.current_user.id)
+        """Send the caller a new link, unless the address is verified already; raises `RateLimitedError`."""
+        user = self.ctx.current_user
+        await self.ctx.limits.take_mail("verify", user.email, self.ctx.address)
+        self.queue_verification(user.id)
 
     def queue_verification(self, user_id: uuid.UUID) -> None:
         """Mail somebody the link once this is committed."""

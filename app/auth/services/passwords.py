@@ -55,8 +55,11 @@ class PasswordService:
         return WrongPasswordError()
 
     async def forget(self, email: str) -> None:
-        """Mail a link to whoever has the address; nothing is looked up before the answer, which so says nothing."""
-        # The place to bound how often one address may be asked for: before anything is queued.
+        """Mail a link to whoever has the address; nothing is looked up before the answer, which so says nothing.
+
+        Raises `RateLimitedError` when the address was asked for too often, whether or not it is known.
+        """
+        await self.ctx.limits.take_mail("reset", email, self.ctx.address)
 
         async def send(ctx: Context) -> None:
             await PasswordService(ctx).send_reset(email)

@@ -44,13 +44,14 @@ class InvitationService:
         """Add an invitation and mail its link, once this is committed.
 
         Raises `AlreadyMemberError`, `AlreadyInvitedError`, `UnknownRoleError`, and `GrantRefusedError` for a role
-        that permits what the caller does not hold.
+        that permits what the caller does not hold. Raises `RateLimitedError` when the address was mailed too often.
         """
         await self.roles.refuse_grant(data.role)
         if await self.memberships.has_address(data.email):
             raise AlreadyMemberError
         if expired := await self.invitations.expired_to(data.email):
             await self._revoke(expired)
+        await self.ctx.limits.take_mail("invite", data.email, self.ctx.address)
         tenant = await self.tenants.current()
         token = new_token(INVITATION_PREFIX, tenant.id)
         invitation = await self.invitations.add(
