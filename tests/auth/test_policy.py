@@ -82,11 +82,11 @@ def test_the_length_is_counted_in_characters(length: int, good: bool) -> None:
 
 
 def test_no_password_takes_long() -> None:
-    """The longest, made of all that can be read in several ways, takes a bounded time."""
-    since = time.perf_counter()
+    """The longest, made of all that can be read in several ways, takes a bounded time of the processor."""
+    since = time.thread_time()
     for text in ("4@8({[<369&#!1/|0$5+7%2", "1470", "0123456789", "19471947", "7|1!7|1!"):
         weakness((text * 256)[:256], *WORDS)
-    assert time.perf_counter() - since < 5
+    assert time.thread_time() - since < 5
 
 
 def body_of(password: Any) -> dict[str, Any]:
