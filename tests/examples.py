@@ -164,7 +164,8 @@ class Examples:
 
 
 def a_number(plain: Schema) -> Any:
-    """Return a number at an end of its range."""
-    if "exclusiveMinimum" in plain:
-        return plain["exclusiveMinimum"] + 1
-    return plain.get("minimum", plain.get("maximum", 1))
+    """Return a number at an end of its range; the document writes whole ones with a point."""
+    least = (
+        plain["exclusiveMinimum"] + 1 if "exclusiveMinimum" in plain else plain.get("minimum", plain.get("maximum", 1))
+    )
+    return int(least) if plain["type"] == "integer" else least

@@ -133,13 +133,13 @@ class ApiKeyCreate(InputSchema):
     name: Name
     permissions: Annotated[list[PermissionName], Field(min_length=1, max_length=500)]
     service_account_id: uuid.UUID | None = None
-    expires_in_days: int = Field(90, ge=1, le=LONGEST_KEY_DAYS)
+    expires_in_days: int = Field(90, ge=1, le=LONGEST_KEY_DAYS, strict=True)
 
 
 class ApiKeyRotate(InputSchema):
     """How many seconds the old secret is still accepted beside the new one."""
 
-    overlap_seconds: int = Field(0, ge=0, le=LONGEST_OVERLAP)
+    overlap_seconds: int = Field(0, ge=0, le=LONGEST_OVERLAP, strict=True)
 
 
 class ApiKeyResponse(BaseSchema):

@@ -87,7 +87,7 @@ async def test_founding_is_audited_in_the_new_tenant(client: AsyncClient, cluste
     body = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD, "full_name": "A", "tenant_name": "T"}
     request_id, header = named()
     made = (await client.post("/auth/register", json=body, headers=header)).json()
-    (row,) = await entries(cluster, database, request_id=request_id)
+    (row,) = await entries(cluster, database, request_id=request_id, tenant_id=uuid.UUID(made["tenant"]["id"]))
     assert (row.action, row.object_type, row.outcome) == ("tenant.created", "tenant", "success")
     assert str(row.tenant_id) == str(row.object_id) == made["tenant"]["id"]
     assert str(row.actor_id) == made["user"]["id"]

@@ -14,8 +14,13 @@ from tests.support import Cluster, found_team
 
 @pytest.fixture(scope="package")
 async def unlocked(application: FastAPI, client: AsyncClient, cluster: Cluster, database: str) -> Door:
-    """Make two tenants with a project each; nothing that these tests send may change them, so they share them."""
+    """Make two tenants with a project each; nothing that these tests send may change them, so they share them.
+
+    The owner is a superuser, so that nothing is refused for want of a right.
+    """
     people = await found_team(client, cluster, database)
+    made = "update users set is_superuser = true where id = :user returning 1"
+    assert await cluster.rows(database, made, user=people.owner.user_id)
     mine, other = await people.owner.create_project(), await people.stranger.create_project()
     for _ in range(2):
         await people.owner.create_project()
