@@ -6,16 +6,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Depends, Request
 from sqlalchemy import Row, update
 
 from app.auth.callers import BY_KEY, BY_SESSION, BY_SESSION_IN_TENANT, permissions_of_key, permissions_of_role
-from app.auth.claims import Claim, read_claim
+from app.auth.claims import Claim, bearer_token, read_claim
 from app.auth.exceptions import ModuleDisabledError, TenantDeletedError, TenantNotFoundError, TenantSuspendedError
+from app.auth.tokens import read_access
 from app.core.context import Context, CurrentUser, OwnMembership
 from app.core.permissions import Access
+from app.core.routing import CurrentContext
 from app.core.unit_of_work import UnitOfWork
 from app.exceptions import ForbiddenError, UnauthenticatedError
 from app.tenants.models import ApiKey
@@ -110,3 +112,19 @@ async def note_use(key_id: uuid.UUID, ctx: Context) -> None:
     """Remember when a key was used."""
     ctx.quiet("the use of a key is no change of the key")
     await ctx.session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=utcnow()))
+
+
+async def signed_in_as(request: Request, context: CurrentContext) -> uuid.UUID | None:
+    """Return who signs an open operation; None without a sign-in, `UnauthenticatedError` for one that is not good."""
+    if "authorization" not in request.headers:
+        return None
+    claim = read_access(bearer_token(request))
+    values = {"session_id": claim.session_id, "actor_id": claim.user_id}
+    async with context.reader() as reader:
+        found = (await reader.session.execute(BY_SESSION, values)).first()
+    if found is None:
+        raise UnauthenticatedError
+    return claim.user_id
+
+
+SignedInAs = Annotated[uuid.UUID | None, Depends(signed_in_as)]

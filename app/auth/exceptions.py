@@ -92,3 +92,9 @@ class OwnAccountError(ConflictError):
     """Nobody disables their own account."""
 
     code = "own_account"
+
+
+class UnprovenAccountError(ConflictError):
+    """This address was never verified: sign in to its account first, or set a new password by mail, then accept."""
+
+    code = "email_not_verified"

@@ -9,7 +9,7 @@ from httpx2 import AsyncClient
 
 from app.core.unit_of_work import UnitOfWork
 from app.tenants.utils import API_KEY_PREFIX, INVITATION_PREFIX, new_token
-from tests.support import Cluster, Team, register, sign_in
+from tests.support import Caller, Cluster, Team, register, sign_in
 from tests.tenants.invited import NEW, accept, invite, new_address, tokens
 
 
@@ -37,8 +37,36 @@ async def test_a_new_person_comes_in(team: Team, client: AsyncClient, work: Unit
     assert (await team.admin.call("GET", "/tenants/current/invitations")).json()["items"] == []
 
 
-async def test_a_known_person_needs_no_password(team: Team, client: AsyncClient, work: UnitOfWork) -> None:
+async def prove(cluster: Cluster, database: str, person: Caller) -> None:
+    """Let somebody have verified their address."""
+    query = "update users set email_verified_at = now() where id = :user returning 1"
+    assert await cluster.rows(database, query, user=person.user_id)
+
+
+async def test_who_registered_an_address_of_others_gains_nothing(
+    team: Team, client: AsyncClient, work: UnitOfWork
+) -> None:
+    """An account that never proved its address gets no place, by its invited owner's hand either.
+
+    Unless the same person holds both, the sign-in and the mail.
+    """
+    squatter = await register(client)
+    await invite(team.owner, squatter.email)
+    [token] = await tokens(work, squatter.email)
+    for headers in ({}, {"Authorization": f"Bearer {team.stranger.token}"}):
+        answer = await client.post("/invitations/accept", json={"token": token, **NEW}, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (409, "email_not_verified")
+    odd = {"Authorization": "Bearer nonsense"}
+    assert (await client.post("/invitations/accept", json={"token": token}, headers=odd)).status_code == 401
+    assert (await squatter.call("POST", "/invitations/accept", json={"token": token})).status_code == 200
+    assert (await squatter.call("GET", "/users/me")).json()["email_verified"] is True
+
+
+async def test_a_known_person_needs_no_password(
+    team: Team, client: AsyncClient, work: UnitOfWork, cluster: Cluster, database: str
+) -> None:
     """The place goes to the account of the address; name and password that are sent along change nothing of it."""
+    await prove(cluster, database, team.stranger)
     await invite(team.owner, team.stranger.email, "admin")
     [token] = await tokens(work, team.stranger.email)
     other = {"full_name": "Somebody Else", "password": "quite another password"}
@@ -49,9 +77,12 @@ async def test_a_known_person_needs_no_password(team: Team, client: AsyncClient,
     assert (await team.stranger.call("GET", "/users/me")).json()["full_name"] == "Some Body"
 
 
-async def test_nobody_takes_the_place_of_another(team: Team, client: AsyncClient, work: UnitOfWork) -> None:
+async def test_nobody_takes_the_place_of_another(
+    team: Team, client: AsyncClient, work: UnitOfWork, cluster: Cluster, database: str
+) -> None:
     """A stranger who brings somebody else's token adds that person, not themselves."""
     invited = await register(client)
+    await prove(cluster, database, invited)
     await invite(team.owner, invited.email)
     [token] = await tokens(work, invited.email)
     answer = await team.stranger.call("POST", "/invitations/accept", json={"token": token})

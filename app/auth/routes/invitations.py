@@ -1,5 +1,6 @@
 """HTTP of accepting invitations."""
 
+from app.auth.dependencies import SignedInAs
 from app.auth.permissions import access_control
 from app.auth.schemas import InvitationAccept, InvitationAccepted
 from app.auth.services import AcceptanceService
@@ -16,6 +17,6 @@ class InvitedRoutes:
 
     @router.post("/accept")
     @access_control(open=True)
-    async def accept(self, data: InvitationAccept) -> InvitationAccepted:
+    async def accept(self, data: InvitationAccept, caller_id: SignedInAs) -> InvitationAccepted:
         """Accept an invitation with the token of its mail; who has no account yet makes one by it."""
-        return await self.acceptance.accept(data)
+        return await self.acceptance.accept(data, caller_id)

@@ -1,6 +1,8 @@
 """Accepting invitations."""
 
-from app.auth.exceptions import AccountNeededError
+import uuid
+
+from app.auth.exceptions import AccountNeededError, UnprovenAccountError
 from app.auth.schemas import InvitationAccept, InvitationAccepted
 from app.auth.services.registration import RegistrationService
 from app.core.context import Context
@@ -14,24 +16,28 @@ from app.users.services import UserService
 class AcceptanceService:
     """Let people in who were invited.
 
-    Who brings the token has read the mail, and that is all that is asked: the place goes to the account of the
-    address that was invited, whoever is signed in.
+    Who brings the token has read the mail, and the place goes to the account of the address that was invited. But
+    anybody may have registered with that address, and only have waited for it to be invited: an account whose address
+    was never verified gets the place only when the same person is signed in to it.
     """
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
         self.registration = RegistrationService(ctx)
 
-    async def accept(self, data: InvitationAccept) -> InvitationAccepted:
+    async def accept(self, data: InvitationAccept, caller_id: uuid.UUID | None) -> InvitationAccepted:
         """Make the invited person a member; an address without an account gets one, with the name and password given.
 
-        Once. Raises `InvitationRefusedError` for a token that is unknown, expired, revoked or used up,
-        `AccountNeededError` when there is no account and none can be made, and `AlreadyMemberError`.
+        Once. `caller_id` is who is signed in, if anybody. Raises `InvitationRefusedError` for a token that is unknown,
+        expired, revoked or used up, `AccountNeededError` when there is no account and none can be made,
+        `UnprovenAccountError`, and `AlreadyMemberError`.
         """
         token = read_token(INVITATION_PREFIX, data.token.get_secret_value())
         if token is None:
             raise InvitationRefusedError
         email, known = await self._look(token)
+        if known is not None and known.email_verified_at is None and known.id != caller_id:
+            raise UnprovenAccountError
         user = known or await self._add_person(email, data)
         inside = await self.ctx.enter(token.tenant_id, actor_id=user.id)
         await UserService(inside).mark_verified(user.id)
