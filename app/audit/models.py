@@ -26,4 +26,7 @@ class AuditEntry(TenantMixin, Base):
     outcome: Mapped[str]
     request_id: Mapped[str]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
-    __table_args__ = (Index("ix_audit_entries_object", "tenant_id", "object_type", "object_id"),)
+    __table_args__ = (
+        Index("ix_audit_entries_object", "tenant_id", "object_type", "object_id"),
+        {"info": {"verbs": ("select", "insert")}},
+    )

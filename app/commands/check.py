@@ -6,7 +6,7 @@ import typer
 
 from app.commands.failures import ask, end_with
 from app.config import settings
-from app.db.checks import policy_faults, role_faults
+from app.db.checks import grant_faults, policy_faults, role_faults
 from app.main import bare_app
 
 cli = typer.Typer(add_completion=False)
@@ -14,12 +14,13 @@ cli = typer.Typer(add_completion=False)
 
 @cli.command()
 def run() -> None:
-    """Check the settings, the declarations of every operation, the roles and every policy; exits 1 with each fault."""
+    """Check settings, declarations of operations, roles, grants and policies; exits 1 with a line for each fault."""
     bare_app()
     settings.need("auth.signing_keys")
     faults = [
         *asyncio.run(ask(settings.need("database.url"), role_faults)),
+        *asyncio.run(ask(settings.need("database.migrate_url"), grant_faults)),
         *asyncio.run(ask(settings.need("database.migrate_url"), policy_faults)),
     ]
-    end_with(faults)
-    typer.echo("Settings, operations, roles and policies are as they should be.")
+    end_with(list(dict.fromkeys(faults)))  # two checks may find the same
+    typer.echo("Settings, operations, roles, grants and policies are as they should be.")

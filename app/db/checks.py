@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.db.tenancy import GLOBAL_TABLES, Policy, policies_of, roles, secured_tables
+from app.db.tenancy import GLOBAL_TABLES, Policy, policies_of, roles, secured_tables, wanted_grants
 
 ROLE_FACTS = text("""
     select r.rolname, r.rolsuper, r.rolbypassrls, pg_has_role(r.oid, o.oid, 'MEMBER') as owns
@@ -18,6 +18,19 @@ TABLE_FACTS = text("""
            has_table_privilege(c.oid, 'TRUNCATE') as truncates
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'public' and c.relkind in ('r', 'p') and c.relname <> 'alembic_version'
+""")
+SETTINGS = text(r"""
+    select s.setconfig::text from pg_db_role_setting s
+    where s.setrole in (0, (select oid from pg_roles where rolname = session_user))
+        and s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+        and s.setconfig::text ~ '(^|[{,"])(role|row_security|app\.|session_replication_role|search_path)'
+""")
+GRANTS = text("""
+    select r.rolname as role, c.relname as table, v.verb
+    from pg_roles r, pg_class c join pg_namespace n on n.oid = c.relnamespace,
+        unnest(array['select', 'insert', 'update', 'delete', 'truncate']) as v (verb)
+    where r.rolname = any(:names) and n.nspname = 'public' and c.relkind in ('r', 'p')
+        and c.relname <> 'alembic_version' and has_table_privilege(r.oid, c.oid, v.verb)
 """)
 POLICY_FACTS = text("""
     select policyname, lower(permissive) as kind, lower(cmd) as verb, roles::text[] as to, qual, with_check
@@ -39,19 +52,33 @@ async def refuse_unsafe(engine: AsyncEngine) -> None:
 async def role_faults(engine: AsyncEngine) -> list[str]:
     """Return what is wrong with the connected role and with the tables it can see."""
     async with engine.connect() as connection:
-        return [fault async for fault in boot_faults(connection)]
+        return [
+            *[fault async for fault in connected_faults(connection)],
+            *[fault async for fault in table_faults(connection)],
+        ]
 
 
-async def boot_faults(connection: AsyncConnection) -> AsyncIterator[str]:
-    """Yield each fault in words, with what to do."""
+async def connected_faults(connection: AsyncConnection) -> AsyncIterator[str]:
+    """Yield what is wrong with the role, in words, with what to do."""
     names = roles()
     me = await connection.scalar(text("select current_user"))
+    connected = await connection.scalar(text("select session_user"))
+    if me != connected:
+        yield f"role {connected} becomes {me} when it connects: alter role {connected} reset role"
+    for line in await connection.scalars(SETTINGS):
+        cure = f"alter role {connected} reset all"
+        yield f"role {connected} connects with settings that change what it sees: {line}; {cure}"
     found = await connection.execute(ROLE_FACTS, {"owner": names.owner, "names": [me]})
     role = found.one()
     if role.rolsuper or role.rolbypassrls:
         yield f"role {me} bypasses row security: connect as {names.rw}"
     elif role.owns:
         yield f"role {me} owns the tables or may act as {names.owner}: connect as {names.rw}"
+
+
+async def table_faults(connection: AsyncConnection) -> AsyncIterator[str]:
+    """Yield what is wrong with the tables, as the role sees them."""
+    me = await connection.scalar(text("select current_user"))
     tables = {row.relname: row for row in await connection.execute(TABLE_FACTS)}
     for table in (table.name for table in secured_tables()):
         if table not in tables:
@@ -81,6 +108,18 @@ async def policy_faults(engine: AsyncEngine) -> list[str]:
             faults += [f"table {table.name}: {line}" for line in differences(stands, wanted)]
         await connection.rollback()
     return faults
+
+
+async def grant_faults(engine: AsyncEngine) -> list[str]:
+    """Compare what each of our roles may do with whole tables with what the models ask for."""
+    names = roles()
+    ours = (names.rw, names.worker, names.relay, names.admin)
+    async with engine.connect() as connection:
+        found = {(row.role, row.table, row.verb) for row in await connection.execute(GRANTS, {"names": list(ours)})}
+    wanted = set(wanted_grants())
+    extra = [f"role {role} may {verb} {table}: revoke it" for role, table, verb in found - wanted]
+    missing = [f"role {role} may not {verb} {table}: run `app migrate`" for role, table, verb in wanted - found]
+    return sorted([*extra, *missing])
 
 
 async def rehearse(connection: AsyncConnection, table: str, policies: list[Policy]) -> dict[str, tuple[object, ...]]:

@@ -155,6 +155,16 @@ def policies_of(table: Table) -> list[Policy]:
     return [*found, admin_policy(table.name)] if table.info.get("admin") else found
 
 
+def wanted_grants() -> Iterator[tuple[str, str, str]]:
+    """Yield role, table and verb of each right to a whole table that models ask for, by `info`: `verbs`, `admin`."""
+    names = roles()
+    for table in Base.metadata.sorted_tables:
+        verbs = ("select",) if table.name in GLOBAL_TABLES else table.info.get("verbs", VERBS)
+        yield from ((role, table.name, verb) for role in (names.rw, names.worker) for verb in verbs)
+        if table.info.get("admin"):
+            yield names.admin, table.name, "select"
+
+
 def secured_tables() -> list[Table]:
     """Return the tables that must be closed by row security, in order of name."""
     names = sorted(tenant_tables())

@@ -19,4 +19,4 @@ class User(IdMixin, TimestampMixin, Base):
     is_superuser: Mapped[bool] = mapped_column(server_default="false")
     disabled_at: Mapped[dt.datetime | None]
     email_verified_at: Mapped[dt.datetime | None]
-    __table_args__ = (Index(EmailTakenError.constraint, "email", unique=True),)
+    __table_args__ = (Index(EmailTakenError.constraint, "email", unique=True), {"info": {"admin": True}})

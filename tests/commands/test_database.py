@@ -14,7 +14,7 @@ from tests.commands.support import Outcome, call, run
 from tests.support import Cluster
 
 KEYS = '["a key of the test suite, long enough to sign"]'
-GOOD = "Settings, operations, roles and policies are as they should be.\n"
+GOOD = "Settings, operations, roles, grants and policies are as they should be.\n"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.db.checks import UnsafeDatabaseError, policy_faults, refuse_unsafe, role_faults
+from app.db.checks import UnsafeDatabaseError, grant_faults, policy_faults, refuse_unsafe, role_faults
 from app.main import create_app
 from tests.support import Cluster
 
@@ -67,6 +67,67 @@ async def test_a_role_that_bypasses_is_refused(cluster: Cluster, database: str) 
         assert f"role {role} bypasses row security: connect as app_rw" in await boot(cluster, database, role)
     finally:
         await cluster.run(f"drop role {role}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        ("role = 'app_admin'", "becomes app_admin when it connects"),
+        ("row_security = off", "connects with settings that change what it sees"),
+        ("app.tenant_id = '00000000-0000-7000-8000-000000000000'", "connects with settings that change what it sees"),
+    ],
+)
+async def test_a_role_that_is_another_once_connected_is_refused(
+    cluster: Cluster, clone: str, setting: str, fault: str
+) -> None:
+    """What a role brings along by ALTER ROLE counts as what it is."""
+    role = f"odd_{uuid.uuid4().hex[:8]}"
+    await cluster.run(f"create role {role} login in role app_rw")
+    await cluster.run(f"grant app_admin to {role} with set true")
+    await cluster.run(f"alter role {role} in database {clone} set {setting}")
+    try:
+        assert any(fault in line for line in await boot(cluster, clone, role))
+    finally:
+        await cluster.run(f"alter role {role} in database {clone} reset all")
+        await cluster.run(f"drop role {role}")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "mend", "fault"),
+    [
+        (
+            "grant update on audit_entries to app_rw",
+            "revoke update on audit_entries from app_rw",
+            "role app_rw may update audit_entries: revoke it",
+        ),
+        (
+            "grant select on projects to app_admin",
+            "revoke select on projects from app_admin",
+            "role app_admin may select projects: revoke it",
+        ),
+        (
+            "revoke select on users from app_worker",
+            "grant select on users to app_worker",
+            "role app_worker may not select users: run `app migrate`",
+        ),
+        (
+            "grant insert on users to app_rw",
+            "revoke insert on users from app_rw",
+            "role app_rw may insert users: revoke it",
+        ),
+    ],
+)
+async def test_a_grant_too_many_or_too_few_is_named(
+    cluster: Cluster, clone: str, tamper: str, mend: str, fault: str
+) -> None:
+    """`app check` compares what each role may do with what the models ask for."""
+    engine = create_async_engine(cluster.url("app_migrator", clone), poolclass=NullPool)
+    assert await grant_faults(engine) == []
+    await cluster.run(tamper, clone)
+    try:
+        assert await grant_faults(engine) == [fault]
+    finally:
+        await cluster.run(mend, clone)
 
 
 @pytest.mark.parametrize(
