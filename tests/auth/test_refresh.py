@@ -179,6 +179,21 @@ async def test_use_keeps_a_session_alive(client: AsyncClient, tokens: Tokens, cl
     assert settings.auth.refresh_token_seconds - 60 < left <= settings.auth.refresh_token_seconds
 
 
+async def test_a_session_has_an_end(client: AsyncClient, tokens: Tokens, cluster: Cluster, database: str) -> None:
+    """However much it is used: near the end of its whole life an exchange gives it what is left, then nothing."""
+    old = "update auth_sessions set created_at = now() - make_interval(secs => :age) where id = :id returning 1"
+    life = settings.auth.session_seconds
+    assert await cluster.rows(database, old, age=life - 60, id=session_of(tokens))
+    tokens = await exchange(client, tokens["refresh_token"])
+    query = "select extract(epoch from expires_at - now()) from auth_sessions where id = :id"
+    ((left,),) = await cluster.rows(database, query, id=session_of(tokens))
+    assert 0 < left <= 60
+    assert await cluster.rows(database, old, age=life, id=session_of(tokens))
+    tokens = await exchange(client, tokens["refresh_token"])
+    assert not await is_signed_in(client, tokens)
+    assert await is_refused(client, tokens["refresh_token"])
+
+
 @pytest.mark.parametrize(
     "token", ["gpr_" + "A" * 43, "gpr_", "?x?", "é🔑", "with\0nul", "' or 1 = 1 --", "x" * 2000, " \t"]
 )

@@ -69,7 +69,7 @@ class SessionService:
         """Add a session with its first refresh token, and announce it."""
         refresh = new_refresh()
         session = AuthSession(
-            user_id=user_id, expires_at=unused_until(), user_agent=user_agent, address=self.ctx.address
+            user_id=user_id, expires_at=lives_until(utcnow()), user_agent=user_agent, address=self.ctx.address
         )
         self.ctx.session.add(session)
         await self.ctx.session.flush()
@@ -90,7 +90,7 @@ class SessionService:
             raise RefreshRefusedError
         if link.nonce is None:
             link.nonce, link.exchanged_at = secrets.token_bytes(32), utcnow()
-            session.last_used_at, session.expires_at = utcnow(), unused_until()
+            session.last_used_at, session.expires_at = utcnow(), lives_until(session.created_at)
             following = successor(token, link.nonce)
             self.ctx.session.add(RefreshToken(session_id=session.id, token_hash=token_hash(following)))
         elif not await self._may_repeat(link, following := successor(token, link.nonce)):
@@ -168,9 +168,10 @@ class SessionService:
         )
 
 
-def unused_until() -> dt.datetime:
-    """Return until when a session lives that is not used any more."""
-    return utcnow() + dt.timedelta(seconds=settings.auth.refresh_token_seconds)
+def lives_until(began: dt.datetime) -> dt.datetime:
+    """Return until when a session lives that is not used any more, and never beyond its whole life."""
+    unused = utcnow() + dt.timedelta(seconds=settings.auth.refresh_token_seconds)
+    return min(unused, began + dt.timedelta(seconds=settings.auth.session_seconds))
 
 
 async def end_session(ctx: Context, session_id: uuid.UUID) -> None:
