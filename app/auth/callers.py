@@ -80,12 +80,17 @@ BY_KEY = read_key()
 """One row: the key, its tenant, and the person it acts as, unless it acts as a service account."""
 
 
-def permissions_of_role(row: Row[Any]) -> frozenset[str]:
-    """Return what the role of a row permits, built-in or the tenant's own; an unknown one permits nothing."""
-    return built_in_roles().get(row.role) or frozenset(row.role_permissions or ())
+class Rights:
+    """Tells what a row permits; the built-in roles are read once."""
 
+    def __init__(self) -> None:
+        self.built_in = built_in_roles()
 
-def permissions_of_key(row: Row[Any]) -> frozenset[str]:
-    """Return what a key permits: its own list, and for one that acts as a person, no more than the person may now."""
-    held = frozenset(row.key_permissions)
-    return held if row.service_account_id else held & permissions_of_role(row)
+    def of_role(self, row: Row[Any]) -> frozenset[str]:
+        """Return what the role of a row permits, built-in or the tenant's own; an unknown one permits nothing."""
+        return self.built_in.get(row.role) or frozenset(row.role_permissions or ())
+
+    def of_key(self, row: Row[Any]) -> frozenset[str]:
+        """Return what a key permits: its own list, for one that acts as a person cut to what the person holds now."""
+        held = frozenset(row.key_permissions)
+        return held if row.service_account_id else held & self.of_role(row)

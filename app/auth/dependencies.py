@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from sqlalchemy import Row, update
 
-from app.auth.callers import BY_KEY, BY_SESSION, BY_SESSION_IN_TENANT, permissions_of_key, permissions_of_role
+from app.auth.callers import BY_KEY, BY_SESSION, BY_SESSION_IN_TENANT, Rights
 from app.auth.claims import Claim, bearer_token, read_claim
 from app.auth.exceptions import ModuleDisabledError, TenantDeletedError, TenantNotFoundError, TenantSuspendedError
 from app.auth.tokens import read_access
@@ -32,7 +32,7 @@ class DatabaseGate:
     """Decides by what the database says in the request's own transaction: a change counts from the next request on."""
 
     def __init__(self, work: UnitOfWork) -> None:
-        self.work = work
+        self.work, self.rights = work, Rights()
 
     def identify(self, request: Request, access: Access) -> Claim:
         """Read the headers; see `read_claim`."""
@@ -74,7 +74,7 @@ class DatabaseGate:
             return context
         if rows[0].role is None:
             raise TenantNotFoundError
-        return admit(context, access, rows[0], permissions_of_role(rows[0]))
+        return admit(context, access, rows[0], self.rights.of_role(rows[0]))
 
     async def admit_key(self, context: Context, access: Access, key_hash: bytes) -> Context:
         """Return the context with the service account or person that the key acts as, or refuse; one statement."""
@@ -85,7 +85,7 @@ class DatabaseGate:
         context = replace(context, user=user, actor_id=row.service_account_id or row.id)
         if row.last_used_at is None or row.last_used_at < utcnow() - LAST_USE:
             context.later(partial(note_use, row.key_id))
-        return admit(context, access, row, permissions_of_key(row))
+        return admit(context, access, row, self.rights.of_key(row))
 
 
 def admit(context: Context, access: Access, row: Row[Any], permissions: frozenset[str]) -> Context:
