@@ -23,7 +23,7 @@ PATHS = frozenset({PAGE, START, *FILES})
 # Swagger UI writes style attributes of its own, and its icons are in its style sheet.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HTML = """<!doctype html>
 <html lang="en">

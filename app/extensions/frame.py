@@ -17,7 +17,10 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -30,13 +33,18 @@ ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Re
 EXPOSED = ("ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-ID")
 
 
+def headers_of(hsts_seconds: int) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers of every answer; with the seconds for which browsers insist on https, here and below."""
+    https = (b"strict-transport-security", b"max-age=%d; includeSubDomains" % hsts_seconds)
+    return (*HEADERS, https) if hsts_seconds else HEADERS
+
+
 class SecurityHeaders:
     """Adds the headers; `hsts_seconds` tells browsers how long to insist on https, 0 tells them nothing."""
 
     def __init__(self, app: ASGIApp, *, hsts_seconds: int = 0) -> None:
         self.app = app
-        https = (b"strict-transport-security", b"max-age=%d" % hsts_seconds)
-        self.headers = (*HEADERS, https) if hsts_seconds else HEADERS
+        self.headers = headers_of(hsts_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request; the headers go with the head of the answer."""

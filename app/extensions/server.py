@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from app.config import ServerSettings, settings
 from app.exceptions import AppError, BadRequestError, RequestTimeoutError, UnavailableError
-from app.extensions.frame import HEADERS
+from app.extensions.frame import headers_of
 from app.extensions.logs import get_logger
 from app.extensions.problems import problem_response
 
@@ -238,7 +238,8 @@ class GuardedProtocol(HttpToolsProtocol):
         answer = problem_response({"type": "http", "path": "", "state": {"request_id": request_id}}, error)
         log.info("connection_refused", code=error.code, status=error.status, request_id=request_id)
         own = ((b"x-request-id", request_id.encode()), (b"connection", b"close"))
-        pairs = (*self.server_state.default_headers, *answer.raw_headers, *own, *HEADERS)
+        framed = headers_of(self.limits.hsts_seconds)
+        pairs = (*self.server_state.default_headers, *answer.raw_headers, *own, *framed)
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in pairs)
         return STATUS_LINE[error.status] + lines + b"\r\n" + bytes(answer.body)
 

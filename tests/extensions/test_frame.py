@@ -58,11 +58,21 @@ async def test_headers_of_the_served_application(client: AsyncClient, owner: Cal
         assert {name.decode(): value.decode() for name, value in HEADERS}.items() <= dict(answer.headers).items()
 
 
+async def test_no_answer_can_be_a_page() -> None:
+    """Whatever is answered, a browser that shows it runs, embeds, sends and frames nothing, and guesses at no type."""
+    reply = await call(application(), "/good", then="end")
+    headers = dict(reply.headers)
+    policy = headers[b"content-security-policy"].decode().split("; ")
+    refused = ("default-src", "object-src", "base-uri", "form-action", "frame-ancestors")
+    assert policy == [f"{directive} 'none'" for directive in refused]
+    assert headers[b"x-content-type-options"] == b"nosniff"
+
+
 async def test_an_operation_keeps_its_own() -> None:
     """What an operation says of its answer stands, alone."""
     reply = await call(application(hsts_seconds=60), "/kept", then="end")
     assert [value for name, value in reply.headers if name == b"cache-control"] == [b"max-age=60"]
-    assert dict(reply.headers)[b"strict-transport-security"] == b"max-age=60"
+    assert dict(reply.headers)[b"strict-transport-security"] == b"max-age=60; includeSubDomains"
 
 
 @pytest.mark.parametrize("path", ["/good", "/bug", "/nothing"])
@@ -143,6 +153,7 @@ async def test_the_page_loads_nothing_from_elsewhere(pages: AsyncClient) -> None
     assert "//" not in page.text
     policy = page.headers["Content-Security-Policy"]
     assert "script-src 'self';" in policy
+    assert "object-src 'none'; base-uri 'none';" in policy
     assert "frame-ancestors 'none'" in policy
     for path in (START, *FILES):
         assert f'"{path.removeprefix("/")}"' in page.text

@@ -100,6 +100,14 @@ async def test_a_connection_that_says_nothing(lines: Lines) -> None:
         assert await exchange(port, b"\r\n", b"\r\n", pause=0.1) == b""
 
 
+async def test_a_refusal_insists_on_https(lines: Lines) -> None:
+    """Like every other answer, where the setting asks for it."""
+    async with serving(hsts_seconds=60) as (port, _):
+        answer = await exchange(port, b"no request\r\n\r\n")
+    refusal(answer, 400, "malformed_request")
+    assert b"\r\nstrict-transport-security: max-age=60; includeSubDomains\r\n" in answer
+
+
 async def test_a_refused_client_that_does_not_close(lines: Lines) -> None:
     """It hears once why, and is left after a while, whatever it sends meanwhile."""
     async with serving() as (port, running):
