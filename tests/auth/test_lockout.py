@@ -111,6 +111,22 @@ async def test_failures_at_home_are_not_held_against_the_account(door: Open, own
         assert await at.enter(owner.email, AWAY) == 200
 
 
+async def test_a_stolen_token_does_not_find_the_password_out(door: Open, owner: Caller) -> None:
+    """To guess the present password in a change of it counts like a sign-in; the right one has all attempts again."""
+    change = {"current_password": "not the password", "new_password": "eleven green kettles"}
+    bearer = {"Authorization": f"Bearer {owner.token}"}
+    async with door(sign_in="3/hour") as at, visitor(at.app, HOME) as client:
+
+        async def guess(password: str) -> int:
+            body = change | {"current_password": password}
+            return (await client.post("/auth/password/change", json=body, headers=bearer)).status_code
+
+        assert [await guess(password) for password in ("wrong", "wrong", PASSWORD)] == [400, 400, 200]
+        assert [await guess("wrong") for _ in range(4)] == [400, 400, 400, 429]
+        assert await guess(change["new_password"]) == 429
+        assert (await at.answer(owner.email, HOME, change["new_password"])).status_code == 429
+
+
 @pytest.mark.parametrize("rate", ["sign_in", "sign_in_address", "sign_in_account"])
 async def test_an_unknown_account_is_counted_alike(door: Open, owner: Caller, rate: str) -> None:
     """The answers do not tell whether there is such an account, in whatever spelling it is asked for."""

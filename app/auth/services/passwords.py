@@ -6,6 +6,7 @@ from sqlalchemy import select, update
 
 from app.auth.events import PasswordChanged, PasswordRefused, PasswordReset
 from app.auth.exceptions import WrongPasswordError
+from app.auth.lockout import Lockout
 from app.auth.mails import changed_mail, post, reset_mail
 from app.auth.models import Credential
 from app.auth.passwords import passwords
@@ -30,12 +31,16 @@ class PasswordService:
     async def change(self, current: str, new: str) -> None:
         """Set the caller's password, end their other sessions and their reset links, and tell them by mail.
 
-        Raises `WrongPasswordError` for another present password, and `WeakPasswordError`.
+        Raises `WrongPasswordError` for another present password, and `WeakPasswordError`. A guess counts as one at
+        sign-in does (`RateLimitedError`): who stole an access token does not find the password out with it.
         """
         user = self.ctx.current_user
+        lockout = Lockout(self.ctx, user.email)
+        await lockout.attempt()
         stored = await self.ctx.session.scalar(select(Credential.password_hash).where(Credential.user_id == user.id))
         if not await passwords.verify(current, stored):
             raise await self._refused(user.id)
+        await lockout.succeeded()
         await refuse_weak(new, (user.email, user.full_name), field=FIELD)
         hashed = await passwords.hash(new)
         # Nobody may have changed it meanwhile: of two at once one succeeds.
