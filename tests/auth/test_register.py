@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient
 
-from tests.support import PASSWORD, Cluster, sign_in
+from app.main import create_app
+from tests.support import PASSWORD, Cluster, limited, serve, sign_in, visitor
 
 
 def request_body(**fields: Any) -> dict[str, Any]:
@@ -141,6 +142,15 @@ async def test_bad_input_is_refused(
     assert PASSWORD not in answer.text
     assert not isinstance(value, str) or len(value) < 7 or value not in answer.text
     assert await count_tenants(cluster, database, body["tenant_name"]) == 0
+
+
+async def test_registrations_from_one_address_end(cluster: Cluster, database: str) -> None:
+    """Each makes a tenant and sends a mail to whoever is named; at another address people still register."""
+    app = create_app(limited(mail_address="2/hour"), url=cluster.url("app_rw", database))
+    async with serve(app), visitor(app, "203.0.113.1") as client, visitor(app, "198.51.100.1") as other:
+        codes = [(await client.post("/auth/register", json=request_body())).status_code for _ in range(3)]
+        assert codes == [201, 201, 429]
+        assert (await other.post("/auth/register", json=request_body())).status_code == 201
 
 
 @pytest.mark.parametrize("field", ["email", "password", "full_name", "tenant_name"])

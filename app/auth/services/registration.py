@@ -27,8 +27,9 @@ class RegistrationService:
     async def register(self, data: RegisterRequest) -> RegisterResponse:
         """Add a person, their password and their first tenant, all or nothing, and mail them a link.
 
-        Raises `WeakPasswordError` and `EmailTakenError`.
+        Raises `RateLimitedError` where an address asks for too many, `WeakPasswordError` and `EmailTakenError`.
         """
+        await self.ctx.limits.take_mail("register", data.email, self.ctx.address)
         user = await self.add_person(data.email, data.full_name, data.password)
         self.emails.queue_verification(user.id)
         tenant = await self.tenants.create(data.tenant_name, user.id)
