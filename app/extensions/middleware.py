@@ -148,6 +148,7 @@ class Exchange:
             "duration_ms": round((perf_counter() - self.started) * 1000, 1),
             "bytes": self.sent,
             "client_gone": self.gone,
+            "address": client[0] if (client := scope.get("client")) else None,
         }
         if caller is not None:
             values["tenant_id"] = getattr(caller, "tenant_id", None)

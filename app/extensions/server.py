@@ -234,9 +234,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def rendered(self, error: AppError) -> bytes:
         """Return the whole answer for a refusal, and log it."""
-        request_id = uuid4().hex
+        request_id, peer = uuid4().hex, self.client[0] if self.client else None
         answer = problem_response({"type": "http", "path": "", "state": {"request_id": request_id}}, error)
-        log.info("connection_refused", code=error.code, status=error.status, request_id=request_id)
+        log.info("connection_refused", code=error.code, status=error.status, request_id=request_id, address=peer)
         own = ((b"x-request-id", request_id.encode()), (b"connection", b"close"))
         framed = headers_of(self.limits.hsts_seconds)
         pairs = (*self.server_state.default_headers, *answer.raw_headers, *own, *framed)

@@ -59,6 +59,15 @@ async def test_a_strangers_line_names_the_stranger(team: Team, lines: io.BytesIO
     assert (line["actor_id"], line["tenant_id"]) == (str(team.stranger.user_id), str(team.owner.tenant_id))
 
 
+async def test_a_refused_sign_in_says_from_where(team: Team, lines: io.BytesIO) -> None:
+    """Nobody is named who has not signed in; the address is what is left to follow a guesser by."""
+    body = {"email": team.owner.email, "password": "a wrong secret"}
+    answer = await team.owner.client.post("/auth/login", json=body, headers={"X-Request-ID": "a-guess"})
+    assert answer.status_code == 401
+    line = request_line(lines, "a-guess")
+    assert (line["address"], line["status"], line["code"]) == ("127.0.0.1", 401, "wrong_credentials")
+
+
 async def test_no_line_holds_a_secret(team: Team, lines: io.BytesIO) -> None:
     """Passwords and tokens of a sign-in, a refresh and a refused one are nowhere in the log."""
     client, body = team.owner.client, {"email": team.owner.email, "password": PASSWORD}

@@ -68,6 +68,13 @@ async def test_no_answer_can_be_a_page() -> None:
     assert headers[b"x-content-type-options"] == b"nosniff"
 
 
+async def test_no_request_is_sent_back(client: AsyncClient) -> None:
+    """TRACE, which shows a caller what a proxy added, is a method like any that there is not."""
+    answer = await client.request("TRACE", "/users/me", headers={"X-Added": "by a proxy"})
+    check_problem(answer.content, 405, "method_not_allowed")
+    assert "by a proxy" not in answer.text
+
+
 async def test_an_operation_keeps_its_own() -> None:
     """What an operation says of its answer stands, alone."""
     reply = await call(application(hsts_seconds=60), "/kept", then="end")

@@ -119,7 +119,7 @@ async def test_a_refused_client_that_does_not_close(lines: Lines) -> None:
             writer.write(b"X: y\r\n")
             await asyncio.sleep(0.05)
         writer.close()
-    lines.one(event="connection_refused")
+    assert lines.one(event="connection_refused")["address"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("before", [b"", head("GET", "/quick")], ids=["first", "kept_alive"])

@@ -211,6 +211,7 @@ async def test_line(lines: Lines) -> None:
         "status": 200,
         "bytes": len(answer.content),
         "client_gone": False,
+        "address": "127.0.0.1",
         "tenant_id": str(tenant),
         "actor_id": str(actor),
     }
