@@ -1,5 +1,6 @@
 """Every router of the application, in the order of the document."""
 
+from app.audit.routes import router as audit
 from app.auth.routes import door, invitations, superusers
 from app.core.routes import router as core
 from app.core.routing import Router
@@ -17,6 +18,7 @@ ROUTERS: list[Router] = [
     invitations,
     projects,
     notifications,
+    audit,
     superusers,
     core,
 ]

@@ -28,5 +28,6 @@ class AuditEntry(TenantMixin, Base):
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     __table_args__ = (
         Index("ix_audit_entries_object", "tenant_id", "object_type", "object_id"),
+        Index("ix_audit_entries_created_at", "tenant_id", "created_at", "id"),
         {"info": {"verbs": ("select", "insert")}},
     )

@@ -1,8 +1,11 @@
-"""Writing the audit."""
+"""Writing and reading the audit."""
 
 from app.audit.models import AuditEntry
+from app.audit.repository import AuditRepository
+from app.audit.schemas import AuditEntryResponse, AuditQuery
 from app.core.context import Context
 from app.core.events import ApplicationEvent
+from app.utils.schemas import Page
 
 
 class AuditService:
@@ -10,6 +13,10 @@ class AuditService:
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
+
+    async def list(self, query: AuditQuery) -> Page[AuditEntryResponse]:
+        """Return one page of the tenant's entries, newest first."""
+        return await AuditRepository(self.ctx.session).list(query)
 
     async def save(self, event: ApplicationEvent) -> None:
         """Add one row in the transaction of the context: with the change or not at all."""
