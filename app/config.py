@@ -190,6 +190,7 @@ class LimitSettings(Section):
     sign_in_address: Rate = "50/15 minutes"
     sign_in_account: Rate = "100/hour"
     mail: Rate = "5/hour"
+    mail_recipient: Rate = "30/hour"
     mail_address: Rate = "50/hour"
 
 

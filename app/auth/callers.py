@@ -56,13 +56,14 @@ def read_key() -> Select[*tuple[Any, ...]]:
     Nothing for a key that is unknown, expired or revoked.
     """
     given = bindparam("key_hash", type_=LargeBinary())
+    young_enough = or_(User.keys_valid_from.is_(None), ApiKey.created_at >= User.keys_valid_from)
     person = and_(ApiKey.service_account_id.is_(None), Membership.user_id == ApiKey.created_by)
     return (
         select(*KEY, *PERSON, *PLACE)
         .select_from(ApiKey)
         .join(Tenant, Tenant.id == ApiKey.tenant_id)
         .outerjoin(Membership, and_(Membership.tenant_id == ApiKey.tenant_id, person))
-        .outerjoin(User, and_(MINE, User.disabled_at.is_(None)))
+        .outerjoin(User, and_(MINE, User.disabled_at.is_(None), young_enough))
         .outerjoin(Role, OWN_ROLE)
         .where(
             or_(ApiKey.key_hash == given, and_(ApiKey.previous_hash == given, ApiKey.previous_until > func.now())),

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import func, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.auth.models import Credential
+from app.auth.models import AuthSession, Credential
 from app.auth.passwords import passwords
 from app.auth.policy import refuse_weak
 from app.db.tenancy import roles
@@ -18,22 +19,34 @@ from app.utils.helpers import uuid7
 async def promote(migrate_url: str, email: str) -> bool:
     """Make a superuser of a known person, whose password stays; return whether there is one. Idempotent.
 
-    `email` is in its normal form.
+    `email` is in its normal form. Who never verified the address is not known: anybody can register with it.
     """
     async with as_owner(migrate_url) as connection:
-        known = update(User).where(User.email == email).values(is_superuser=True).returning(User.id)
-        return await connection.scalar(known) is not None
+        known = update(User).where(User.email == email, User.email_verified_at.is_not(None))
+        return await connection.scalar(known.values(is_superuser=True).returning(User.id)) is not None
 
 
 async def create_superuser(migrate_url: str, email: str, full_name: str, password: str) -> None:
-    """Make a new person who is a superuser; raises `WeakPasswordError`, and IntegrityError for a known address."""
+    """Make a person who is a superuser; raises `WeakPasswordError`.
+
+    An account that somebody made with this address without verifying it becomes this person's: password and name are
+    replaced, its sessions end, and its API keys count no more.
+    """
     await refuse_weak(password, (email, full_name))
     hashed = await passwords.hash(password)
-    user_id = uuid7()
-    row = {"id": user_id, "email": email, "full_name": full_name, "is_superuser": True}
+    row = {"full_name": full_name, "is_superuser": True, "email_verified_at": func.now(), "keys_valid_from": func.now()}
+    person = insert(User).values(id=uuid7(), email=email, **row)
+    person = person.on_conflict_do_update(index_elements=[User.email], set_=row)
     async with as_owner(migrate_url) as connection:
-        await connection.execute(insert(User).values(**row))
-        await connection.execute(insert(Credential).values(user_id=user_id, password_hash=hashed))
+        user_id = await connection.scalar(person.returning(User.id))
+        secret = insert(Credential).values(user_id=user_id, password_hash=hashed)
+        await connection.execute(
+            secret.on_conflict_do_update(
+                index_elements=[Credential.user_id], set_={"password_hash": hashed, "changed_at": func.now()}
+            )
+        )
+        living = AuthSession.user_id == user_id, AuthSession.ended_at.is_(None)
+        await connection.execute(update(AuthSession).where(*living).values(ended_at=func.now()))
 
 
 @asynccontextmanager

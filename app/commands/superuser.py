@@ -60,6 +60,8 @@ def run(
 ) -> None:
     """Create a superuser, or make one of a known person, whose password stays and is not asked for.
 
+    Who registered with the address and never verified it is not known: the account gets the new password.
+
     Connects as the migrator: the application's own roles cannot write `is_superuser`.
     """
     url = settings.need("database.migrate_url")

@@ -58,15 +58,18 @@ class RateLimits:
     async def take_mail(self, purpose: str, recipient: str, address: str) -> None:
         """Count a mail that somebody at `address` wants sent, or raise `RateLimitedError`.
 
-        For each purpose ("forgot", say) by its recipient and by the address; before looking whether there is such an
-        account, so that the answer tells nothing.
+        For each purpose ("forgot", say) by its recipient as asked for from one address, by its recipient whoever asks,
+        and by the address: so that nobody shuts off another's mail with a few calls. It comes before looking whether
+        there is such an account, so that the answer tells nothing.
         """
+        asked_from = network_of(address)
         await self.limiter.take(
-            (self.rules["mail"], f"{purpose} {recipient}"),
-            (self.rules["mail_address"], f"{purpose} {network_of(address)}"),
+            (self.rules["mail"], f"{purpose} {recipient} {asked_from}"),
+            (self.rules["mail_recipient"], f"{purpose} {recipient}"),
+            (self.rules["mail_address"], f"{purpose} {asked_from}"),
         )
 
 
 def membership(claim: Claimant) -> str:
-    """Return the key of a person in a tenant."""
-    return f"{claim.actor_id} {claim.tenant_id}"
+    """Return the key of a person, or of an API key, in a tenant."""
+    return f"{claim.actor_id or claim.key_id} {claim.tenant_id}"

@@ -30,15 +30,18 @@ class Repository(Generic[Row]):
         """Return the statement that reads rows, for subclasses to narrow."""
         return select(self.model)
 
-    async def find(self, row_id: uuid.UUID, *, with_deleted: bool = False) -> Row | None:
-        """Return one row, or None; soft-deleted ones on request."""
+    async def find(self, row_id: uuid.UUID, *, with_deleted: bool = False, locked: bool = False) -> Row | None:
+        """Return one row, or None; soft-deleted ones, and a lock until the commit, on request."""
         statement = self.select().where(self.model.id == row_id).execution_options(with_deleted=with_deleted)
-        found: Row | None = await self.session.scalar(statement)
+        found: Row | None = await self.session.scalar(statement.with_for_update() if locked else statement)
         return found
 
-    async def get(self, row_id: uuid.UUID, *, with_deleted: bool = False) -> Row:
-        """Return one row; raise `missing` when there is none in this tenant."""
-        found = await self.find(row_id, with_deleted=with_deleted)
+    async def get(self, row_id: uuid.UUID, *, with_deleted: bool = False, locked: bool = False) -> Row:
+        """Return one row; raise `missing` when there is none in this tenant.
+
+        What has no version is `locked` before it is deleted or ended: of two at once the second finds it gone.
+        """
+        found = await self.find(row_id, with_deleted=with_deleted, locked=locked)
         if found is None:
             raise self.missing
         return found

@@ -102,3 +102,9 @@ class UnknownTenantError(NotFoundError):
     """There is no such tenant."""
 
     code = "unknown_tenant"
+
+
+class PersonNeededError(ForbiddenError):
+    """This needs a person who signed in: an API key does not decide over a place in the tenant."""
+
+    code = "key_not_accepted"

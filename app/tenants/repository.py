@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.orm import joinedload
 
 from app.core.permissions import BuiltInRole
@@ -99,6 +99,16 @@ class InvitationRepository(Repository[Invitation]):
         statement = self.select().where(Invitation.token_hash == token_hash)
         found: Invitation | None = await self.session.scalar(statement.with_for_update() if locked else statement)
         return found
+
+    async def remove_of(self, user_id: uuid.UUID) -> None:
+        """Remove what a person offered: nobody who was taken out lets others in, or themselves."""
+        await self.session.execute(delete(Invitation).where(Invitation.invited_by == user_id))
+
+    async def remove_expired(self, role: str) -> None:
+        """Remove the expired ones that still name a role."""
+        await self.session.execute(
+            delete(Invitation).where(Invitation.role == role, Invitation.expires_at <= func.now())
+        )
 
 
 class ServiceAccountRepository(Repository[ServiceAccount]):

@@ -36,6 +36,10 @@ class UserService:
         verified = func.coalesce(User.email_verified_at, utcnow())
         await self.ctx.session.execute(update(User).where(User.id == user_id).values(email_verified_at=verified))
 
+    async def refuse_older_keys(self, user_id: uuid.UUID) -> None:
+        """Let no API key that was made so far act as somebody any more, in any tenant."""
+        await self.ctx.session.execute(update(User).where(User.id == user_id).values(keys_valid_from=func.now()))
+
 
 class AccountService:
     """The caller's own account."""

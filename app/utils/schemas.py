@@ -1,9 +1,10 @@
 """The shapes of answers and inputs that every package shares."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, to_json
 from starlette.background import BackgroundTask
@@ -16,13 +17,30 @@ Unset = SkipJsonSchema[None]
 """The value of a field that was left out; the document does not offer it."""
 
 NO_NUL = r"^[^\x00]*$"
-SOMETHING = r"^[^\x00]*[^\x00\s][^\x00]*$"
-"""What the document says of text: no NUL; and something besides white space."""
+"""What the document says of text: no NUL."""
+
+UNSEEN = (
+    r"\x00-\x1f\x7f-\x9f\u00ad\u115f\u1160\u180e\u200b\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    r"\ufff9-\ufffb"
+)
+"""Characters that break a line, override its direction, or look like nothing; not the joiners and marks of scripts."""
+
+VISIBLE = rf"^[ \t\n\r]*[^{UNSEEN}\s]([^{UNSEEN}]*[^{UNSEEN}\s])?[ \t\n\r]*$"
+"""What the document says of a name: something to be seen, and nothing but that."""
+
+
+def refuse_unseen(value: str) -> str:
+    """Raise for a name that does not show what it is: it stands in mails, lists and logs."""
+    if not re.fullmatch(VISIBLE, value):
+        raise PydanticCustomError("unseen", "Use characters that can be seen, on one line")
+    return value
+
 
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    Field(json_schema_extra={"pattern": SOMETHING}),
+    AfterValidator(refuse_unseen),
+    Field(json_schema_extra={"pattern": VISIBLE}),
 ]
 
 

@@ -32,7 +32,9 @@ async def test_a_new_person_is_made(client: AsyncClient, cluster: Cluster, datab
 async def test_a_known_person_keeps_password_and_name(
     client: AsyncClient, owner: Caller, cluster: Cluster, database: str
 ) -> None:
-    """A registered address becomes a superuser's; no password is read, and the present one stays."""
+    """A verified address becomes a superuser's; no password is read, and the present one stays."""
+    proven = "update users set email_verified_at = now() where id = :user returning 1"
+    assert await cluster.rows(database, proven, user=owner.user_id)
     outcome = await create(cluster.url("app_migrator", database), owner.email, password="short")
     assert (outcome.code, outcome.out) == (0, f"{owner.email} is now a superuser.\n")
     me = (await owner.call("GET", "/users/me")).json()
@@ -58,6 +60,23 @@ async def test_the_application_cannot_write_the_flag(owner: Caller, cluster: Clu
     for role in ("app_rw", "app_worker", "app_relay", "app_admin"):
         for verb in ("INSERT", "UPDATE"):
             assert await cluster.rows(database, query, role=role, verb=verb) == [(False,)]
+
+
+async def test_who_registered_first_is_shut_out(
+    client: AsyncClient, owner: Caller, cluster: Cluster, database: str
+) -> None:
+    """An account that never proved its address gets the operator's password and name; its sessions and keys are over."""
+    key = {"name": "k", "permissions": ["projects.read"]}
+    secret = (await owner.call("POST", "/tenants/current/api-keys", json=key)).json()["key"]
+    outcome = await create(cluster.url("app_migrator", database), owner.email, password="the word of an operator")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert (await owner.call("GET", "/users/me")).status_code == 401
+    assert (await client.get("/projects", headers={"Authorization": f"Bearer {secret}"})).status_code == 401
+    old = await client.post("/auth/login", json={"email": owner.email, "password": PASSWORD})
+    assert old.status_code == 401
+    token = (await sign_in(client, owner.email, "the word of an operator"))["access_token"]
+    me = (await client.get("/users/me", headers={"Authorization": f"Bearer {token}"})).json()
+    assert (me["is_superuser"], me["full_name"], me["email_verified"]) == (True, "Superuser", True)
 
 
 @pytest.mark.parametrize(

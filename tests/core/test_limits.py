@@ -19,6 +19,7 @@ from app.exceptions import RateLimitedError
 from app.extensions import logs
 from app.extensions.ratelimit import RateLimiter
 from app.main import create_app
+from app.tenants.utils import API_KEY_PREFIX, new_token
 from tests.extensions.support import check_problem
 from tests.support import Caller, Cluster, Team, limited, serve, visitor
 
@@ -122,6 +123,19 @@ async def test_a_stranger_uses_up_no_tenant(limited_app: Open, team: Team) -> No
         assert [(await owner.call("GET", "/projects")).status_code for _ in range(4)] == [200] * 4
 
 
+async def test_forged_keys_use_up_no_tenant(limited_app: Open, team: Team) -> None:
+    """One key that was let in vouches for itself, and not for every text that looks like a key of the tenant."""
+    made = {"name": "k", "permissions": ["projects.read"]}
+    secret = (await team.owner.call("POST", "/tenants/current/api-keys", json=made)).json()["key"]
+    async with limited_app(tenant="5/minute") as (_, client):
+        real = replace(team.owner, client=client, token=secret)
+        assert (await real.call("GET", "/projects")).status_code == 200
+        for _ in range(10):
+            forged = replace(real, token=new_token(API_KEY_PREFIX, team.owner.tenant_id))
+            assert (await forged.call("GET", "/projects")).status_code == 401
+        assert (await real.call("GET", "/projects")).status_code == 200
+
+
 async def test_the_application_counts_in_valkey(cluster: Cluster, database: str, broker: str, owner: Caller) -> None:
     """With a broker in the settings calls are counted there, and the connections end with the application."""
     config = settings.model_copy(update={"broker": BrokerSettings(url=broker)})
@@ -159,9 +173,13 @@ async def test_a_key_is_counted_by_itself() -> None:
 
 
 async def test_mails_are_bounded() -> None:
-    """By recipient from wherever, by address whoever the recipient; each purpose by itself."""
-    limits = RateLimits(LimitSettings(mail="2/hour", mail_address="4/hour"), RateLimiter())
-    for number in range(2):
+    """By recipient from one address, by recipient from wherever, by address; each purpose by itself."""
+    rates = LimitSettings(mail="1/hour", mail_recipient="3/hour", mail_address="4/hour")
+    limits = RateLimits(rates, RateLimiter())
+    await limits.take_mail("forgot", "a@example.com", "203.0.113.0")
+    with pytest.raises(RateLimitedError):
+        await limits.take_mail("forgot", "a@example.com", "203.0.113.0")
+    for number in range(1, 3):
         await limits.take_mail("forgot", "a@example.com", f"203.0.113.{number}")
     with pytest.raises(RateLimitedError):
         await limits.take_mail("forgot", "a@example.com", "203.0.113.9")

@@ -213,12 +213,61 @@ async def test_nothing_else_can_be_set(team: Team, fields: dict[str, Any]) -> No
     assert answer.status_code == 422
 
 
-async def test_a_mail_holds_no_line_of_a_tenants_making(team: Team, client: AsyncClient, work: UnitOfWork) -> None:
-    """A tenant's name with line breaks stays within its line, in the subject and in the text."""
-    await team.owner.call("PATCH", "/tenants/current", json={"name": "Evil\r\nBcc: a@example.com\n\nPay here"})
+async def test_a_mail_holds_no_line_of_a_tenants_making(
+    team: Team, work: UnitOfWork, cluster: Cluster, database: str
+) -> None:
+    """A name with line breaks is refused; one that came in by other ways stays within its line, in subject and text."""
+    name = "Evil\r\nBcc: a@example.com\n\nPay here"
+    assert (await team.owner.call("PATCH", "/tenants/current", json={"name": name})).status_code == 422
+    query = "update tenants set name = :name where id = :tenant returning 1"
+    assert await cluster.rows(database, query, name=name, tenant=team.owner.tenant_id)
     email = new_address()
     assert (await invite(team.owner, email)).status_code == 201
     [_] = await tokens(work, email)
     [mail] = work.services.mailer.to(email)  # type: ignore[attr-defined]
     assert mail.subject == "You are invited to Evil Bcc: a@example.com Pay here"
     assert "\nBcc" not in mail.text
+
+
+async def test_revoked_or_accepted_and_never_both(team: Team, client: AsyncClient, work: UnitOfWork) -> None:
+    """Of the two at once one succeeds, and the invitation is over."""
+    for _ in range(8):
+        email = new_address()
+        made = (await invite(team.owner, email)).json()
+        [token] = await tokens(work, email)
+        path = f"/tenants/current/invitations/{made['id']}"
+        revoked, accepted = await asyncio.gather(team.admin.call("DELETE", path), accept(client, token, **NEW))
+        assert sorted([revoked.status_code == 200, accepted.status_code == 200]) == [False, True]
+
+
+async def test_who_is_removed_lets_nobody_in(team: Team, client: AsyncClient, work: UnitOfWork) -> None:
+    """Invitations go with who sent them: else an admin who was taken out would come back by one."""
+    email = new_address()
+    await invite(team.admin, email, "admin")
+    [token] = await tokens(work, email)
+    path = f"/tenants/current/members/{team.admin.user_id}"
+    assert (await team.owner.call("DELETE", path)).status_code == 200
+    assert (await accept(client, token, **NEW)).json()["code"] == "invitation_refused"
+
+
+async def test_a_disabled_person_accepts_nothing(
+    team: Team, client: AsyncClient, work: UnitOfWork, cluster: Cluster, database: str
+) -> None:
+    """Who is refused everywhere gets no new place either."""
+    await prove(cluster, database, team.stranger)
+    await invite(team.owner, team.stranger.email)
+    [token] = await tokens(work, team.stranger.email)
+    query = "update users set disabled_at = now() where id = :user returning 1"
+    assert await cluster.rows(database, query, user=team.stranger.user_id)
+    assert (await accept(client, token)).json()["code"] == "invitation_refused"
+
+
+async def test_an_expired_one_keeps_no_role(team: Team, cluster: Cluster, database: str) -> None:
+    """A role that only an expired invitation names can be deleted."""
+    role = (await team.owner.call("POST", "/tenants/current/roles", json={"name": "old", "permissions": []})).json()
+    made = (await invite(team.owner, new_address(), "old")).json()
+    path = f"/tenants/current/roles/{role['id']}"
+    assert (await team.owner.call("DELETE", path)).status_code == 409
+    expire = "update invitations set expires_at = now() where id = cast(:id as uuid) returning 1"
+    assert await cluster.rows(database, expire, id=made["id"])
+    assert (await team.owner.call("DELETE", path)).status_code == 200

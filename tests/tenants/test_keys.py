@@ -10,7 +10,7 @@ from httpx2 import AsyncClient, Response
 
 from app.core.unit_of_work import UnitOfWork
 from app.tenants.utils import API_KEY_PREFIX, INVITATION_PREFIX, new_token
-from tests.support import Caller, Cluster, Team, join
+from tests.support import Caller, Cluster, Team, join, sign_in
 
 PATH = "/tenants/current/api-keys"
 WRITE = ("projects.read", "projects.write")
@@ -108,6 +108,35 @@ async def test_nobody_takes_a_stronger_key_over(team: Team) -> None:
     assert (await team.admin.call("DELETE", f"{PATH}/{made['id']}")).status_code == 200
 
 
+async def test_nobody_becomes_another_by_rotating_their_key(team: Team, client: AsyncClient) -> None:
+    """A personal key's secret goes to its person alone, however little it permits; a service account's to who may."""
+    own = await make_key(team.owner, "projects.read")
+    rotated = await team.admin.call("POST", f"{PATH}/{own['id']}/rotate", json={})
+    assert (rotated.status_code, rotated.json()["code"]) == (403, "grant_refused")
+    assert (await use(client, own["key"])).status_code == 200
+    assert (await team.owner.call("POST", f"{PATH}/{own['id']}/rotate", json={})).status_code == 200
+    account = await make_account(team.owner)
+    robots = await make_key(team.owner, "projects.read", service_account_id=account)
+    assert (await team.admin.call("POST", f"{PATH}/{robots['id']}/rotate", json={})).status_code == 200
+
+
+async def test_a_reset_by_mail_ends_the_keys_of_the_account(
+    team: Team, client: AsyncClient, work: UnitOfWork, cluster: Cluster, database: str
+) -> None:
+    """Whoever had the account before made them; those that are made afterwards, and a service account's, count."""
+    own = await make_key(team.owner, "projects.read")
+    robots = await make_key(team.owner, "projects.read", service_account_id=await make_account(team.owner))
+    await client.post("/auth/password/forgot", json={"email": team.owner.email})
+    await work.drain()
+    mail = work.services.mailer.to(team.owner.email)[-1]  # type: ignore[attr-defined]
+    body = {"token": mail.text.partition("#token=")[2].split()[0], "new_password": "eleven green kettles"}
+    assert (await client.post("/auth/password/reset", json=body)).status_code == 200
+    assert [(await use(client, key["key"])).status_code for key in (own, robots)] == [401, 200]
+    token = (await sign_in(client, team.owner.email, body["new_password"]))["access_token"]
+    fresh = await make_key(replace(team.owner, token=token), "projects.read")
+    assert (await use(client, fresh["key"])).status_code == 200
+
+
 async def test_revoked_is_refused_at_once(team: Team, client: AsyncClient) -> None:
     """Of requests that begin after the answer none passes; a second time there is nothing to revoke."""
     made = await make_key(team.owner, *WRITE)
@@ -185,14 +214,15 @@ async def test_a_key_is_no_person(team: Team, client: AsyncClient, method: str, 
 
 
 async def test_a_key_leaves_no_tenant_and_hands_nothing_over(team: Team, client: AsyncClient) -> None:
-    """A service account is no member: it can neither leave nor hand an ownership over."""
+    """Neither a service account's nor a person's own: no key decides over a place in the tenant."""
     account = await make_account(team.owner)
-    scope = ("tenants.read", "tenants.transfer")
-    secret = (await make_key(team.owner, *scope, service_account_id=account))["key"]
-    left = await use(client, secret, "POST", "/tenants/current/leave")
-    assert (left.status_code, left.json()["code"]) == (404, "member_not_found")
-    body = {"user_id": str(team.viewer.user_id)}
-    assert (await use(client, secret, "POST", "/tenants/current/transfer", json=body)).status_code == 404
+    scope, body = ("tenants.read", "tenants.transfer"), {"user_id": str(team.viewer.user_id)}
+    for options in ({"service_account_id": account}, {}):
+        secret = (await make_key(team.owner, *scope, **options))["key"]
+        for path in ("leave", "transfer"):
+            sent = body if path == "transfer" else None
+            answer = await use(client, secret, "POST", f"/tenants/current/{path}", json=sent)
+            assert (answer.status_code, answer.json()["code"]) == (403, "key_not_accepted")
 
 
 async def test_a_key_works_in_its_own_tenant_alone(team: Team, client: AsyncClient) -> None:

@@ -52,6 +52,7 @@ class Input(InputSchema):
     """What is sent."""
 
     name: Name
+    note: str = ""
     password: SecretStr | None = None
     inner: "Input | None" = None
 
@@ -89,10 +90,20 @@ def test_an_input_refuses_what_it_does_not_know() -> None:
 def test_an_input_refuses_nul() -> None:
     """Text with NUL is an error, at every depth; a password, which is only hashed, may hold one."""
     with pytest.raises(ValidationError) as caught:
-        Input.model_validate({"name": "a\0", "inner": {"name": "\0b"}})
-    assert kinds(caught.value) == [(("name",), "string_nul"), (("inner", "name"), "string_nul")]
+        Input.model_validate({"name": "a", "note": "a\0", "inner": {"name": "b", "note": "\0b"}})
+    assert kinds(caught.value) == [(("note",), "string_nul"), (("inner", "note"), "string_nul")]
     assert "\0" not in caught.value.errors()[0]["msg"]
     assert Input.model_validate({"name": "a", "password": "b\0"}).password == SecretStr("b\0")
+
+
+@pytest.mark.parametrize(
+    "given", ["a\nb", "a\0", "\x1b[31m", "\u202eevil", "\u200b", "\ufeff", "\u115f", "a\u2028b", "\x07"]
+)
+def test_a_name_shows_what_it_is(given: str) -> None:
+    """What breaks the line, turns it round or looks like nothing is refused; it would stand so in mails and lists."""
+    with pytest.raises(ValidationError) as caught:
+        Input(name=given)
+    assert kinds(caught.value) == [(("name",), "unseen")]
 
 
 @pytest.mark.parametrize(("given", "read"), [(" a ", "a"), ("x" * 200, "x" * 200), ("\u2003é\n", "é")])

@@ -36,6 +36,8 @@ class AcceptanceService:
         if token is None:
             raise InvitationRefusedError
         email, known = await self._look(token)
+        if known is not None and known.disabled_at is not None:
+            raise InvitationRefusedError
         if known is not None and known.email_verified_at is None and known.id != caller_id:
             raise UnprovenAccountError
         user = known or await self._add_person(email, data)

@@ -78,7 +78,7 @@ class PasswordService:
             post(self.ctx, reset_mail(email, await self.links.mint(user, Purpose.reset)))
 
     async def reset(self, token: str, new: str) -> None:
-        """Set a password by a link, end all sessions of the account, and tell its person by mail.
+        """Set a password by a link, end all sessions and keys of the account, and tell its person by mail.
 
         The link proves the address as well. It stays good when the password is refused (`WeakPasswordError`), and is
         looked up before the password is hashed, so that no connection waits. Raises `LinkRefusedError`.
@@ -90,6 +90,7 @@ class PasswordService:
         await self._write(user.id, hashed)
         ended = await end_sessions(self.ctx, user.id)
         await self.users.mark_verified(user.id)
+        await self.users.refuse_older_keys(user.id)
         inside = await self.ctx.enter(SYSTEM_TENANT_ID, actor_id=user.id)
         await inside.emit(PasswordReset(object_id=user.id, after={"sessions_ended": ended}))
         post(self.ctx, changed_mail(user.email))

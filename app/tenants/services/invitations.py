@@ -74,7 +74,7 @@ class InvitationService:
 
     async def revoke(self, invitation_id: uuid.UUID) -> None:
         """Take an open invitation back; raises `InvitationNotFoundError`."""
-        await self._revoke(await self.invitations.get(invitation_id))
+        await self._revoke(await self.invitations.get(invitation_id, locked=True))
 
     async def _revoke(self, invitation: Invitation) -> None:
         """Remove an invitation, and say so."""

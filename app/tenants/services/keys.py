@@ -5,6 +5,7 @@ import uuid
 
 from app.core.context import Context
 from app.tenants.events import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, ServiceAccountCreated, ServiceAccountDeleted
+from app.tenants.exceptions import GrantRefusedError
 from app.tenants.models import ApiKey, ServiceAccount
 from app.tenants.repository import ApiKeyRepository, ServiceAccountRepository
 from app.tenants.schemas import (
@@ -40,7 +41,7 @@ class ServiceAccountService:
 
     async def delete(self, account_id: uuid.UUID) -> None:
         """Delete a service account and its keys; raises `ServiceAccountNotFoundError`."""
-        account = await self.accounts.get(account_id)
+        account = await self.accounts.get(account_id, locked=True)
         await self.ctx.session.delete(account)
         await self.ctx.session.flush()
         await self.ctx.emit(ServiceAccountDeleted(object_id=account_id, before={"name": account.name}))
@@ -85,10 +86,12 @@ class ApiKeyService:
     async def rotate(self, key_id: uuid.UUID, data: ApiKeyRotate) -> ApiKeySecret:
         """Give a key a new secret; the old one is refused at once, or after the overlap that was asked for.
 
-        Raises `GrantRefusedError` when the key permits what the caller does not hold: the secret would lend it to them;
-        and `ApiKeyNotFoundError`, for a revoked one too.
+        Raises `GrantRefusedError` when the secret would lend the caller what is not theirs: a permission that they do
+        not hold, or the person that somebody else's key acts as; and `ApiKeyNotFoundError`, for a revoked one too.
         """
         key = await self._usable(key_id)
+        if key.service_account_id is None and key.created_by != self.ctx.actor_id:
+            raise GrantRefusedError
         self.roles.refuse_beyond(key.permissions)
         overlap = dt.timedelta(seconds=data.overlap_seconds)
         key.previous_hash, key.previous_until = (key.key_hash, utcnow() + overlap) if overlap else (None, None)
@@ -98,7 +101,10 @@ class ApiKeyService:
         return show(key, secret)
 
     async def revoke(self, key_id: uuid.UUID) -> None:
-        """Refuse a key from the next request on; raises `ApiKeyNotFoundError`, for a revoked one too."""
+        """Refuse a key from the next request on; raises `ApiKeyNotFoundError`, for a revoked one too.
+
+        Whoever manages keys may: it takes nothing that could be used, and must not wait in an emergency.
+        """
         key = await self._usable(key_id)
         key.revoked_at = utcnow()
         await self.ctx.session.flush()
@@ -106,7 +112,7 @@ class ApiKeyService:
 
     async def _usable(self, key_id: uuid.UUID) -> ApiKey:
         """Return a key that was not revoked."""
-        key = await self.keys.get(key_id)
+        key = await self.keys.get(key_id, locked=True)
         if key.revoked_at is not None:
             raise self.keys.missing
         return key

@@ -8,9 +8,9 @@ from app.core.exceptions import TransactionConflictError
 from app.core.permissions import BuiltInRole
 from app.exceptions import ForbiddenError
 from app.tenants.events import MemberAdded, MemberChanged, MemberRemoved, OwnershipTransferred
-from app.tenants.exceptions import LastOwnerError, MemberNotFoundError
+from app.tenants.exceptions import LastOwnerError, MemberNotFoundError, PersonNeededError
 from app.tenants.models import Membership
-from app.tenants.repository import ApiKeyRepository, MembershipRepository
+from app.tenants.repository import ApiKeyRepository, InvitationRepository, MembershipRepository
 from app.tenants.schemas import MemberResponse
 from app.tenants.services.roles import RoleService
 from app.utils.schemas import Page, PageQuery
@@ -23,6 +23,7 @@ class MemberService:
         self.ctx = ctx
         self.memberships = MembershipRepository(ctx.session)
         self.keys = ApiKeyRepository(ctx.session)
+        self.invitations = InvitationRepository(ctx.session)
         self.roles = RoleService(ctx)
 
     async def page(self, query: PageQuery) -> Page[MemberResponse]:
@@ -54,17 +55,22 @@ class MemberService:
         return await self.memberships.of(user_id)
 
     async def remove(self, user_id: uuid.UUID) -> None:
-        """Remove a member and revoke the keys that act as them; raises as `change` does."""
+        """Remove a member, the invitations they sent, and the keys that act as them; raises as `change` does."""
         member = await self._lock(user_id)
         await self.roles.refuse_grant(member.role)
         await self._take_out(member)
 
     async def leave(self) -> None:
-        """Take the caller out; raises `LastOwnerError`, and `MemberNotFoundError` for a service account."""
+        """Take the caller out; raises `LastOwnerError`, and `PersonNeededError` for a key."""
+        self._refuse_keys()
         await self._take_out(await self._lock(self.ctx.actor_id))
 
     async def transfer(self, user_id: uuid.UUID) -> Membership:
-        """Make a member an owner, and the caller an admin; raises `ForbiddenError` for who is no owner."""
+        """Make a member an owner, and the caller an admin.
+
+        Raises `ForbiddenError` for who is no owner, and `PersonNeededError` for a key.
+        """
+        self._refuse_keys()
         member, own = await self._lock(user_id), await self._lock(self.ctx.actor_id)
         if own.role != BuiltInRole.owner:
             raise ForbiddenError("Only an owner can hand over.")
@@ -74,6 +80,11 @@ class MemberService:
             after = {"role": member.role, "former_owner": str(own.user_id)}
             await self.ctx.emit(OwnershipTransferred(object_id=user_id, before={"role": before}, after=after))
         return await self.memberships.of(user_id)
+
+    def _refuse_keys(self) -> None:
+        """Raise `PersonNeededError` unless somebody signed in: a key shall not decide over its person's place."""
+        if self.ctx.user is None or self.ctx.user.session_id is None:
+            raise PersonNeededError
 
     async def _lock(self, user_id: uuid.UUID | None) -> Membership:
         """Return a membership locked together with the caller's own and every owner's.
@@ -94,6 +105,7 @@ class MemberService:
         await self.ctx.session.delete(member)
         await self._keep_an_owner()
         await self.keys.revoke_personal(member.user_id)
+        await self.invitations.remove_of(member.user_id)
         await self.ctx.emit(MemberRemoved(object_id=member.user_id, before={"role": member.role}))
 
     async def _keep_an_owner(self) -> None:

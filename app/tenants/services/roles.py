@@ -9,7 +9,7 @@ from app.db.repository import changes
 from app.tenants.events import RoleCreated, RoleDeleted, RoleUpdated
 from app.tenants.exceptions import GrantRefusedError, RoleNameTakenError, UnknownRoleError
 from app.tenants.models import Role
-from app.tenants.repository import RoleRepository
+from app.tenants.repository import InvitationRepository, RoleRepository
 from app.tenants.schemas import RoleCreate, RoleResponse, RoleUpdate
 from app.utils.schemas import Page, PageQuery
 
@@ -27,6 +27,7 @@ class RoleService:
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
         self.roles = RoleRepository(ctx.session)
+        self.invitations = InvitationRepository(ctx.session)
 
     async def page(self, query: PageQuery) -> Page[RoleResponse]:
         """Return the tenant's own roles by name; the first page begins with the built-in ones, beyond its limit."""
@@ -62,6 +63,7 @@ class RoleService:
         """Delete a role that nobody has; raises `RoleInUseError`, and `GrantRefusedError` as `update` does."""
         role = await self.roles.get(role_id)
         self.refuse_beyond(role.permissions)
+        await self.invitations.remove_expired(role.name)
         await self.ctx.session.delete(role)
         await self.ctx.session.flush()
         await self.ctx.emit(RoleDeleted(object_id=role_id, before={"name": role.name, "permissions": role.permissions}))

@@ -53,7 +53,7 @@ class CurrentTenantService:
         tenant = await self.tenants.current()
         refuse_stale(tenant.version, expected)
         for name, value in data.model_dump(exclude_unset=True).items():
-            setattr(tenant, name, value)
+            setattr(tenant, name, sorted(set(value)) if isinstance(value, list) else value)
         await self._save(tenant, TenantUpdated)
         return tenant
 
