@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.db.base import Base
 from app.db.mixin import IdMixin
 
+REMOVABLE = {"info": {"verbs": ("select", "delete")}}
+"""Rows that the application may delete, once they are over."""
+
 
 class Credential(Base):
     """A user's password, as an argon2id hash in PHC form."""
@@ -23,6 +26,7 @@ class AuthSession(IdMixin, Base):
     """One signed-in device; access tokens name it, so that ending it ends them all at once."""
 
     __tablename__ = "auth_sessions"
+    __table_args__ = REMOVABLE
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"), index=True)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[dt.datetime]
@@ -40,6 +44,7 @@ class RefreshToken(IdMixin, Base):
     """
 
     __tablename__ = "refresh_tokens"
+    __table_args__ = REMOVABLE
     session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("auth_sessions.id"), index=True)
     token_hash: Mapped[bytes] = mapped_column(unique=True)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
@@ -54,6 +59,7 @@ class AuthLink(IdMixin, Base):
     """
 
     __tablename__ = "auth_links"
+    __table_args__ = REMOVABLE
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"), index=True)
     purpose: Mapped[str]
     token_hash: Mapped[bytes] = mapped_column(unique=True)

@@ -159,7 +159,7 @@ def wanted_grants() -> Iterator[tuple[str, str, str]]:
     """Yield role, table and verb of each right to a whole table that models ask for, by `info`: `verbs`, `admin`."""
     names = roles()
     for table in Base.metadata.sorted_tables:
-        verbs = ("select",) if table.name in GLOBAL_TABLES else table.info.get("verbs", VERBS)
+        verbs = table.info.get("verbs", ("select",) if table.name in GLOBAL_TABLES else VERBS)
         yield from ((role, table.name, verb) for role in (names.rw, names.worker) for verb in verbs)
         if table.info.get("admin"):
             yield names.admin, table.name, "select"

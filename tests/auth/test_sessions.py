@@ -9,6 +9,7 @@ import jwt
 import pytest
 from httpx2 import AsyncClient
 
+from app.commands.purge import purge
 from app.config import settings
 from app.db.tenancy import SYSTEM_TENANT_ID
 from tests.support import PASSWORD, Caller, Cluster, Team, sign_in
@@ -174,3 +175,25 @@ async def test_two_devices_that_end_each_other(client: AsyncClient, owner: Calle
     assert {answer.status_code for answer in answers} <= {200, 401}
     assert not await is_signed_in(client, owner.token)
     assert [await is_signed_in(client, one), await is_signed_in(client, two)].count(True) <= 1
+
+
+async def test_what_is_over_is_removed_after_a_while(
+    client: AsyncClient, owner: Caller, cluster: Cluster, database: str
+) -> None:
+    """A sign-in that ended long enough ago goes with its tokens, and an old link; what ended lately stays."""
+    old, lately, living = [await sign_in(client, owner.email) for _ in range(3)]
+    for tokens in (old, lately):
+        await client.post("/auth/logout", headers=bearer(tokens["access_token"]))
+    age = f"now() - interval '{settings.auth.kept_days} days 1 minute'"
+    ended = f"update auth_sessions set ended_at = {age} where id = :id returning 1"
+    assert await cluster.rows(database, ended, id=session_of(old["access_token"]))
+    link = f"update auth_links set expires_at = {age} where user_id = :user returning 1"
+    assert await cluster.rows(database, link, user=owner.user_id)
+    removed = await purge(cluster.url("app_rw", database))
+    assert removed["sign-ins"] >= 1
+    left = await cluster.rows(database, "select id from auth_sessions where user_id = :user", user=owner.user_id)
+    ids = {str(row.id) for row in left}
+    assert session_of(old["access_token"]) not in ids
+    assert {session_of(tokens["access_token"]) for tokens in (lately, living)} <= ids
+    assert await cluster.rows(database, "select 1 from auth_links where user_id = :user", user=owner.user_id) == []
+    assert (await client.get("/users/me", headers=bearer(living["access_token"]))).status_code == 200

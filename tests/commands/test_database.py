@@ -172,14 +172,14 @@ async def play(url: str, script: str) -> None:
 def test_purge_says_how_many_tenants_it_removed(cluster: Cluster, clone: str) -> None:
     """None is due; then one is."""
     address = cluster.url("app_rw", clone)
-    assert run("purge", APP_DATABASE__URL=address) == Outcome(0, "Removed 0 tenants.\n", "")
+    assert run("purge", APP_DATABASE__URL=address) == Outcome(0, "tenants: 0, sign-ins: 0 removed.\n", "")
     due = """
         insert into tenants (id, name, version, deleted_at)
         values (gen_random_uuid(), 'gone', 1, now() - interval '31 days') returning 1
     """
     assert asyncio.run(cluster.rows(clone, due))
-    assert run("purge", APP_DATABASE__URL=address) == Outcome(0, "Removed 1 tenant.\n", "")
-    assert run("purge", APP_DATABASE__URL=address) == Outcome(0, "Removed 0 tenants.\n", "")
+    assert run("purge", APP_DATABASE__URL=address) == Outcome(0, "tenants: 1, sign-ins: 0 removed.\n", "")
+    assert run("purge", APP_DATABASE__URL=address) == Outcome(0, "tenants: 0, sign-ins: 0 removed.\n", "")
 
 
 @pytest.mark.parametrize("role", ["postgres", "app_migrator"])

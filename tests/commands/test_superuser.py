@@ -65,7 +65,7 @@ async def test_the_application_cannot_write_the_flag(owner: Caller, cluster: Clu
 async def test_who_registered_first_is_shut_out(
     client: AsyncClient, owner: Caller, cluster: Cluster, database: str
 ) -> None:
-    """An account that never proved its address gets the operator's password and name; its sessions and keys are over."""
+    """An account that never proved its address gets the operator's password and name; sessions and keys are over."""
     key = {"name": "k", "permissions": ["projects.read"]}
     secret = (await owner.call("POST", "/tenants/current/api-keys", json=key)).json()["key"]
     outcome = await create(cluster.url("app_migrator", database), owner.email, password="the word of an operator")

@@ -5,6 +5,7 @@ from app.auth.services.invitations import AcceptanceService
 from app.auth.services.links import LinkService, Purpose
 from app.auth.services.passwords import PasswordService
 from app.auth.services.registration import RegistrationService
+from app.auth.services.retention import SignInRetentionService
 from app.auth.services.sessions import SessionService, end_sessions
 from app.auth.services.superusers import OversightService
 
@@ -17,5 +18,6 @@ __all__ = [
     "Purpose",
     "RegistrationService",
     "SessionService",
+    "SignInRetentionService",
     "end_sessions",
 ]
