@@ -51,7 +51,7 @@ def serving(number: int, environment: Mapping[str, str], *options: str) -> Itera
             process = subprocess.Popen(command, cwd=PROJECT, env=inherited | dict(environment))  # noqa: S603
             servers.ports.append(port)
             servers.processes.append(process)
-        until(lambda: is_ready(servers), 60)
+        until(lambda: is_ready(servers), 120)
         yield servers
         servers.check()
     finally:
