@@ -25,6 +25,8 @@ from app.embedded.valkey import Valkey
 from app.main import create_app
 from tests.support import FIGURE, TEMPLATE, Caller, Cluster, Team, found_team, register
 
+pytest_plugins = ["tests.figures"]
+
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 """A test database need not survive a power cut."""
 
