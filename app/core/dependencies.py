@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from app.core.preconditions import LIST, Tags, read_tags
+from app.core.preconditions import PLAIN_LIST, Tags, read_tags
 from app.utils.schemas import Unset
 
 
@@ -16,7 +16,7 @@ async def if_match(
             alias="If-Match",
             description="the ETag that was read",
             max_length=500,
-            json_schema_extra={"pattern": rf"^(\*|{LIST})$"},
+            json_schema_extra={"pattern": PLAIN_LIST},
         ),
     ] = None,
 ) -> Tags:

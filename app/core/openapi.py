@@ -1,5 +1,6 @@
 """The OpenAPI document: access, headers and errors of every operation, written where they are enforced."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -31,6 +32,19 @@ KEY_HEADER = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[!#-~][!-~]*$"},
 }
 
+REFUSALS = {
+    400: "Not to be understood: the body is no JSON, or a header, a cursor or a token is none",
+    404: "No such thing here",
+    408: "The body did not arrive in time",
+    409: "In conflict with what is stored",
+    412: "Another version than If-Match names",
+    413: "The body is too large",
+    422: "Not of the form that is asked for",
+    429: "Too many of these in a short time; Retry-After says when to come again",
+    503: "Busy, or without its database; Retry-After says when to come again",
+}
+"""What an operation may answer beside its own; which of them, `refusals` tells."""
+
 
 def document_access(access: Access, options: dict[str, Any]) -> dict[str, Any]:
     """Return a route's options with `x-access`, the sign-in, the tenant's header and the errors in them."""
@@ -39,7 +53,6 @@ def document_access(access: Access, options: dict[str, Any]) -> dict[str, Any]:
     if not access.open:
         extra["security"] = [{"bearer": []}, {"oauth2": []}]
         errors[401] = {"description": "Not signed in", "content": PROBLEM}
-    if access.needs_tenant or access.superuser:
         errors[403] = {"description": "Not allowed", "content": PROBLEM}
     if access.needs_tenant:
         extra["parameters"] = [TENANT_HEADER]
@@ -65,6 +78,38 @@ def document_key(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def refusals(method: str, operation: dict[str, Any]) -> Iterator[int]:
+    """Yield the statuses of refusals that what an operation takes brings along."""
+    parameters = operation.get("parameters", [])
+    names, places = ({one[key] for one in parameters} for key in ("name", "in"))
+    has_body, writes = "requestBody" in operation, method != "get"
+    yield from (429, 503)
+    if has_body:
+        yield from (408, 413)
+    # A POST may bring an Idempotency-Key that is none, or one where none is taken.
+    if has_body or method == "post" or names & {"X-Tenant-ID", "If-Match", "cursor"}:
+        yield 400
+    if "X-Tenant-ID" in names or "path" in places:
+        yield 404
+    if writes:
+        yield 409
+    if "If-Match" in names:
+        yield 412
+    if has_body or places & {"path", "query"} or names & {"If-Match", "Idempotency-Key"}:
+        yield 422
+
+
+def document_refusals(schema: dict[str, Any]) -> None:
+    """Write into each operation what it may refuse; what its route declares itself stays."""
+    for item in schema["paths"].values():
+        for method, operation in item.items():
+            found = {
+                str(status): {"description": REFUSALS[status], "content": PROBLEM}
+                for status in refusals(method, operation)
+            }
+            operation["responses"] = dict(sorted({**found, **operation["responses"]}.items()))
+
+
 def operation_id(route: APIRoute) -> str:
     """Return the name that generated clients give an operation: `project_create` for `ProjectRoutes.create`."""
     return route.endpoint.__qualname__.replace("Routes.", "_").lower()
@@ -77,5 +122,6 @@ def document(app: FastAPI) -> dict[str, Any]:
         components = schema.setdefault("components", {})
         components.setdefault("schemas", {}).update(problem_schemas())
         components["securitySchemes"] = SCHEMES
+        document_refusals(schema)
         app.openapi_schema = schema
     return app.openapi_schema

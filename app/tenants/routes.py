@@ -8,7 +8,7 @@ from fastapi import Query, Response
 from app.auth.permissions import access_control
 from app.core.context import Context
 from app.core.dependencies import Expected
-from app.core.preconditions import etag
+from app.core.preconditions import etag, with_etag
 from app.core.routing import Router, cbv
 from app.tenants.models import Tenant
 from app.tenants.permissions import TenantPermission
@@ -75,13 +75,13 @@ class CurrentTenantRoutes:
     tenant: CurrentTenantService
     members: MemberService
 
-    @router.get("/current")
+    @router.get("/current", responses=with_etag())
     @access_control(TenantPermission.read)
     async def get(self, response: Response) -> TenantResponse:
         """Show the tenant."""
         return show(await self.tenant.get(), response)
 
-    @router.patch("/current")
+    @router.patch("/current", responses=with_etag())
     @access_control(TenantPermission.update)
     async def update(self, data: TenantUpdate, expected: Expected, response: Response) -> TenantResponse:
         """Rename the tenant, or switch modules on and off; with If-Match, only the version that was read."""
@@ -94,7 +94,7 @@ class CurrentTenantRoutes:
         await self.tenant.delete(expected)
         return DefaultResponse(msg="The tenant was deleted. It can be restored for a while.")
 
-    @router.post("/current/restore")
+    @router.post("/current/restore", responses=with_etag())
     @access_control(TenantPermission.delete)
     async def restore(self, response: Response) -> TenantResponse:
         """Open a deleted tenant again."""

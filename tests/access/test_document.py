@@ -18,6 +18,9 @@ DOCUMENTED = {
     for method, operation in item.items()
 }
 
+SIGN_IN = {f"POST /api/v1/auth/{name}" for name in ("login", "token", "refresh")}
+"""Open, and refused with 401 all the same: what they are sent are the credentials."""
+
 
 def test_every_operation_is_documented() -> None:
     """The routes that answer are the operations of the document, one for one."""
@@ -35,11 +38,11 @@ def test_the_document_says_what_the_route_declares(name: str) -> None:
 
 @pytest.mark.parametrize("name", ROUTES)
 def test_sign_in_and_refusals_are_documented(name: str) -> None:
-    """What is not open asks for the bearer token and may answer 401; what a permission guards, 403 and the tenant."""
+    """What is not open asks for the token and may answer 401, and 403 to a key; a permission asks for the tenant."""
     operation, access = DOCUMENTED[name], ROUTES[name].access
     assert operation.get("security", []) == ([] if access.open else [{"bearer": []}, {"oauth2": []}])
-    assert ("401" in operation["responses"]) == (not access.open)
-    assert ("403" in operation["responses"]) == (access.resource is not None or access.superuser)
+    assert ("401" in operation["responses"]) == (not access.open or name in SIGN_IN)
+    assert ("403" in operation["responses"]) == (not access.open)
     assert [one["required"] for one in headers(operation, "X-Tenant-ID")] == [True] * (access.resource is not None)
     for response in (one for status, one in operation["responses"].items() if status in {"401", "403", "default"}):
         assert response["content"].keys() == {"application/problem+json"}

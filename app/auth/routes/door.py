@@ -1,7 +1,7 @@
 """HTTP of registering, signing in, and what belongs to it."""
 
 import uuid
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Form, Query
 
@@ -21,8 +21,11 @@ from app.auth.schemas import (
     TokenResponse,
 )
 from app.auth.services import EmailService, PasswordService, RegistrationService, SessionService
+from app.core.openapi import PROBLEM
 from app.core.routing import Router, cbv
 from app.utils.schemas import DefaultResponse, Page, PageQuery
+
+REFUSED: dict[int | str, dict[str, Any]] = {401: {"description": "Wrong or outdated credentials", "content": PROBLEM}}
 
 router = Router(prefix="/auth", tags=["auth"])
 
@@ -40,19 +43,19 @@ class AuthRoutes:
         """Register a person together with their first tenant, and mail them a link to verify the address."""
         return await self.registration.register(data)
 
-    @router.post("/login")
+    @router.post("/login", responses=REFUSED)
     @access_control(open=True)
     async def login(self, data: LoginRequest, agent: Agent) -> TokenResponse:
         """Sign in with e-mail address and password."""
         return await self.sessions.login(data.email, data.password.get_secret_value(), agent)
 
-    @router.post("/token")
+    @router.post("/token", responses=REFUSED)
     @access_control(open=True)
     async def token(self, data: Annotated[TokenForm, Form()], agent: Agent) -> TokenResponse:
         """Sign in as OAuth 2's password grant does, with a form; for the documentation's page and for such clients."""
         return await self.sessions.login(data.username, data.password.get_secret_value(), agent)
 
-    @router.post("/refresh")
+    @router.post("/refresh", responses=REFUSED)
     @access_control(open=True)
     async def refresh(self, data: RefreshRequest) -> TokenResponse:
         """Exchange a refresh token for a new pair of tokens."""

@@ -7,7 +7,7 @@ from fastapi import Query, Response
 
 from app.auth.permissions import access_control
 from app.core.dependencies import Expected
-from app.core.preconditions import etag
+from app.core.preconditions import etag, with_etag
 from app.core.routing import Router, cbv
 from app.modules.projects.models import Project
 from app.modules.projects.permissions import ProjectPermission, may_change, may_restore
@@ -24,7 +24,7 @@ class ProjectRoutes:
 
     projects: ProjectService
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, responses=with_etag(201))
     @access_control(ProjectPermission.write)
     async def create(self, data: ProjectCreate, response: Response) -> ProjectResponse:
         """Create a project."""
@@ -36,13 +36,13 @@ class ProjectRoutes:
         """List projects, newest first unless `sort` says otherwise."""
         return await self.projects.list(query)
 
-    @router.get("/{project_id}")
+    @router.get("/{project_id}", responses=with_etag())
     @access_control(ProjectPermission.read)
     async def get(self, project_id: uuid.UUID, response: Response) -> ProjectResponse:
         """Show one project."""
         return show(await self.projects.get(project_id), response)
 
-    @router.patch("/{project_id}")
+    @router.patch("/{project_id}", responses=with_etag())
     @access_control(ProjectPermission.write, check=may_change)
     async def update(
         self, project_id: uuid.UUID, data: ProjectUpdate, expected: Expected, response: Response
@@ -57,7 +57,7 @@ class ProjectRoutes:
         await self.projects.delete(project_id, expected)
         return DefaultResponse(msg="The project was deleted.")
 
-    @router.post("/{project_id}/restore")
+    @router.post("/{project_id}/restore", responses=with_etag())
     @access_control(ProjectPermission.write, check=may_restore)
     async def restore(self, project_id: uuid.UUID, response: Response) -> ProjectResponse:
         """Bring a deleted project back."""
