@@ -1,12 +1,9 @@
 """Two hundred requests at once over a real wire, a tenth of them given up by the client."""
 
 import asyncio
-import socket
-import threading
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +16,7 @@ from app.config import settings
 from app.main import create_app
 from app.routes import PREFIX
 from tests.load.crowd import Ask, House, requests, send, settle, shuffle
+from tests.served import running
 from tests.support import Cluster
 
 HOUSES = 20
@@ -70,21 +68,6 @@ class Site:
         """Return both pools of the application."""
         work = self.app.state.serving.gate.work
         return [sessions.kw["bind"].pool for sessions in (work.sessions, work.reserve)]
-
-
-@contextmanager
-def running(app: FastAPI) -> Iterator[tuple[uvicorn.Server, int]]:
-    """Serve on a free port of loopback, in a thread with a loop of its own, and stop."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, backlog=512))
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield server, listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join(10)
-    assert not thread.is_alive()
 
 
 async def until(condition: Callable[[], object]) -> None:
