@@ -20,9 +20,16 @@ def record(request: pytest.FixtureRequest) -> Record:
 
 @pytest.fixture(scope="session")
 async def site(cluster: Cluster, broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    """Open two processes that limit nobody, and work after their answers at the moments that production chooses."""
+    """Open two processes that limit nobody."""
+    async with site_of(2, cluster, broker, tmp_path_factory.mktemp("mails"), {}) as (found, _):
+        yield found
+
+
+@pytest.fixture(scope="session")
+async def unhurried(cluster: Cluster, broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """Open a process that does what comes after an answer at the moments that production chooses."""
     later = {"APP_SERVER__LATER_SECONDS": "1.0"}
-    async with site_of(2, cluster, broker, tmp_path_factory.mktemp("mails"), later) as (found, _):
+    async with site_of(1, cluster, broker, tmp_path_factory.mktemp("mails"), later) as (found, _):
         yield found
 
 
