@@ -113,7 +113,7 @@ async def test_a_row_cannot_be_put_into_another_tenant(rw: Raw, settled: Team) -
         "update users set is_superuser = true",
         "insert into users (id, email, full_name, is_superuser) values (gen_random_uuid(), 'a@b.c', 'x', true)",
         "delete from users",
-        "delete from auth_sessions",
+        "delete from credentials",
         "update auth_sessions set user_id = user_id",
         "update credentials set user_id = user_id",
         "copy projects to program 'true'",
