@@ -28,6 +28,7 @@ from app.utils.schemas import JSONResponse
 View = TypeVar("View")
 Claim = TypeVar("Claim", bound=Claimant)
 
+CHANCE = random.SystemRandom()
 JITTER = 0.05
 """Seconds, times the attempts so far, within which a lost race is run again; no connection is held meanwhile."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -130,7 +131,7 @@ class AccessRoute(APIRoute):
                 return await self.work(request, answer, serving, claim)
             except TransactionConflictError:
                 # Rivals that begin again together meet again.
-                await asyncio.sleep(random.uniform(0, JITTER * attempt))  # noqa: S311 - nobody's secret
+                await asyncio.sleep(CHANCE.uniform(0, JITTER * attempt))
         return await self.work(request, answer, serving, claim)
 
     async def work(self, request: Request, answer: Callable[[Request], Any], serving: Serving, claim: Any) -> Response:

@@ -24,6 +24,9 @@ from app.services import Services
 JOBS_AT_ONCE = 2
 """How many jobs of `Context.later` run at the same time: they shall not take the requests' connections."""
 
+CHANCE = random.SystemRandom()
+"""Chance of our own: the state of the module's belongs to whoever seeds it."""
+
 log = get_logger(__name__)
 
 
@@ -110,7 +113,7 @@ class UnitOfWork:
         Were it run at once, the next request on a quiet server would be slower when there is much to do: when the
         account that was asked for exists, say.
         """
-        await asyncio.sleep(random.uniform(0, self.spread))  # noqa: S311 - nobody's secret
+        await asyncio.sleep(CHANCE.uniform(0, self.spread))
         begun = self.begin(
             tenant_id=ctx.tenant_id, actor_id=ctx.actor_id, request_id=ctx.request_id, address=ctx.address
         )

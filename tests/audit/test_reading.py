@@ -89,3 +89,11 @@ async def test_nothing_is_added_by_reading(team: Team) -> None:
     """A look at the audit is no entry in it."""
     assert await read(team.owner) == await read(team.owner)
     assert await read(team.owner, object_id=str(uuid.uuid4())) == []
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_the_ends_of_time_are_times(team: Team, moment: str) -> None:
+    """What lies beyond them in UTC is taken for the first or the last moment there is."""
+    everything = await read(team.owner)
+    found = (await read(team.owner, since=moment), await read(team.owner, until=moment))
+    assert found == ((everything, []) if moment.startswith("0001") else ([], everything))

@@ -16,6 +16,9 @@ from tests.figures import Figure
 from tests.served import running
 from tests.support import Caller, Cluster, Team, found_team, register
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+"""Hypothesis says so of a long text that it means to send; a warning would end the run of that operation."""
+
 ENDING = {
     f"{method} /api/v1{path}": why
     for method, path, why in [

@@ -4,6 +4,7 @@ from app.auth.dependencies import SignedInAs
 from app.auth.permissions import access_control
 from app.auth.schemas import InvitationAccept, InvitationAccepted
 from app.auth.services import AcceptanceService
+from app.core.openapi import PROBLEM
 from app.core.routing import Router, cbv
 
 router = Router(prefix="/invitations", tags=["invitations"])
@@ -15,7 +16,7 @@ class InvitedRoutes:
 
     acceptance: AcceptanceService
 
-    @router.post("/accept")
+    @router.post("/accept", responses={401: {"description": "A sign-in that is not good", "content": PROBLEM}})
     @access_control(open=True)
     async def accept(self, data: InvitationAccept, caller_id: SignedInAs) -> InvitationAccepted:
         """Accept an invitation with the token of its mail; who has no account yet makes one by it."""
