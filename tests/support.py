@@ -123,6 +123,7 @@ async def serve(app: FastAPI) -> AsyncIterator[AsyncClient]:
             yield client
     finally:
         await work.drain()
+        await work.limits.limiter.close()
         for sessions in (work.sessions, work.reserve):
             await sessions.kw["bind"].dispose()
 

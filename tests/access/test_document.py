@@ -18,7 +18,7 @@ DOCUMENTED = {
     for method, operation in item.items()
 }
 
-SIGN_IN = {f"POST /api/v1/auth/{name}" for name in ("login", "token", "refresh")}
+SIGN_IN = {f"POST /api/v1/{name}" for name in ("auth/login", "auth/token", "auth/refresh", "invitations/accept")}
 """Open, and refused with 401 all the same: what they are sent are the credentials."""
 
 
