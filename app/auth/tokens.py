@@ -95,8 +95,3 @@ def successor(token: str, nonce: bytes) -> str:
     """Return the token that follows; the same for the same token and nonce, and nobody's to compute without both."""
     digest = hmac.new(token.encode(), nonce, hashlib.sha256).digest()
     return REFRESH_PREFIX + base64.urlsafe_b64encode(digest).decode().rstrip("=")
-
-
-def token_hash(token: str) -> bytes:
-    """Return what is stored of a token: it holds 256 random bits, so one SHA-256 is enough."""
-    return hashlib.sha256(token.encode()).digest()

@@ -2,11 +2,12 @@
 
 import base64
 import binascii
-import hashlib
 import secrets
 import uuid
 import zlib
 from dataclasses import dataclass
+
+from app.utils.helpers import token_hash
 
 INVITATION_PREFIX = "gpi_"
 API_KEY_PREFIX = "gpk_"
@@ -44,9 +45,4 @@ def read_token(prefix: str, token: str) -> TenantToken | None:
     body, checksum = raw[:-4], raw[-4:]
     if len(raw) != LENGTH or zlib.crc32(body).to_bytes(4) != checksum:
         return None
-    return TenantToken(uuid.UUID(bytes=body[:16]), hash_token(token))
-
-
-def hash_token(token: str) -> bytes:
-    """Return what is stored of a token: it holds 256 random bits, so one SHA-256 is enough."""
-    return hashlib.sha256(token.encode()).digest()
+    return TenantToken(uuid.UUID(bytes=body[:16]), token_hash(token))

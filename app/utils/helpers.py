@@ -1,6 +1,7 @@
 """Identifiers and time."""
 
 import datetime as dt
+import hashlib
 import os
 import time
 import uuid
@@ -25,3 +26,8 @@ def canonical_uuid(text: str) -> uuid.UUID | None:
     except ValueError:
         return None
     return found if str(found) == text else None
+
+
+def token_hash(token: str) -> bytes:
+    """Return what is stored of a token: it holds 256 random bits, so one SHA-256 is enough."""
+    return hashlib.sha256(token.encode()).digest()

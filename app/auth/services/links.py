@@ -9,11 +9,11 @@ from sqlalchemy import ColumnElement, func, select, update
 from app.auth.events import LinkRefused, LinkSent
 from app.auth.exceptions import LinkRefusedError
 from app.auth.models import AuthLink
-from app.auth.tokens import new_link, token_hash
+from app.auth.tokens import new_link
 from app.core.context import Context
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.users.models import User
-from app.utils.helpers import utcnow
+from app.utils.helpers import token_hash, utcnow
 
 
 class Purpose(StrEnum):

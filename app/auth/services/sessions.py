@@ -13,14 +13,14 @@ from app.auth.lockout import Lockout
 from app.auth.models import AuthSession, Credential, RefreshToken
 from app.auth.passwords import passwords
 from app.auth.schemas import SessionResponse, TokenResponse
-from app.auth.tokens import issue_access, new_refresh, successor, token_hash
+from app.auth.tokens import issue_access, new_refresh, successor
 from app.config import settings
 from app.core.context import Context
 from app.db.paging import paginate
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.exceptions import UnauthenticatedError
 from app.users.models import User
-from app.utils.helpers import utcnow
+from app.utils.helpers import token_hash, utcnow
 from app.utils.schemas import Page, PageQuery
 
 

@@ -14,8 +14,8 @@ from app.tenants.repository import InvitationRepository, MembershipRepository, T
 from app.tenants.schemas import InvitationCreate, InvitationResponse
 from app.tenants.services.members import MemberService
 from app.tenants.services.roles import RoleService
-from app.tenants.utils import INVITATION_PREFIX, TenantToken, hash_token, new_token
-from app.utils.helpers import utcnow
+from app.tenants.utils import INVITATION_PREFIX, TenantToken, new_token
+from app.utils.helpers import token_hash, utcnow
 from app.utils.schemas import Page, PageQuery
 
 SUBJECT = "You are invited to {tenant}"
@@ -58,7 +58,7 @@ class InvitationService:
             Invitation(
                 email=data.email,
                 role=data.role,
-                token_hash=hash_token(token),
+                token_hash=token_hash(token),
                 invited_by=self.ctx.actor_id,
                 expires_at=utcnow() + dt.timedelta(days=settings.tenants.invitation_days),
             )

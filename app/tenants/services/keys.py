@@ -17,8 +17,8 @@ from app.tenants.schemas import (
     ServiceAccountResponse,
 )
 from app.tenants.services.roles import RoleService
-from app.tenants.utils import API_KEY_PREFIX, hash_token, new_token
-from app.utils.helpers import utcnow
+from app.tenants.utils import API_KEY_PREFIX, new_token
+from app.utils.helpers import token_hash, utcnow
 from app.utils.schemas import Page, PageQuery
 
 
@@ -122,7 +122,7 @@ class ApiKeyService:
         if self.ctx.tenant_id is None:
             raise TypeError("a key belongs to a tenant")
         secret = new_token(API_KEY_PREFIX, self.ctx.tenant_id)
-        key.key_hash = hash_token(secret)
+        key.key_hash = token_hash(secret)
         return secret
 
 
