@@ -23,7 +23,7 @@ from app.db import migrations
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
 from app.main import create_app
-from tests.support import FIGURE, TEMPLATE, Caller, Cluster, Team, found_team, register
+from tests.support import TEMPLATE, Caller, Cluster, Team, found_team, register
 
 pytest_plugins = ["tests.figures"]
 
@@ -50,15 +50,6 @@ def tear_down(engine: Postgres, folder: Path) -> None:
     """Stop the engine and remove what it left."""
     engine.stop()
     shutil.rmtree(folder)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell the figures that tests have handed over with their reports, one a line."""
-    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
-    found = {str(value) for report in reports for name, value in report.user_properties if name == FIGURE}
-    if found:
-        terminalreporter.section("figures")
-        terminalreporter.write_line("\n".join(sorted(found)))
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,6 @@ from app.config import Settings, settings
 
 TEMPLATE = "app_template"
 PASSWORD = "a password of the tests"
-FIGURE = "figure"
-"""The name of a test's property whose value is told at the end of the run."""
 
 
 @cache

@@ -7,7 +7,8 @@ import pytest
 
 from app.config import load
 from tests.attacks.site import Site, site_of
-from tests.support import FIGURE, Cluster
+from tests.figures import PROPERTY
+from tests.support import Cluster
 
 Record = Callable[[str], None]
 
@@ -15,7 +16,7 @@ Record = Callable[[str], None]
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Record:
     """Return what keeps a line for the end of the run; it travels with the report, from whichever worker."""
-    return lambda line: request.node.user_properties.append((FIGURE, f"attacks: {line}"))
+    return lambda line: request.node.user_properties.append((PROPERTY, f"attacks: {line}"))
 
 
 @pytest.fixture(scope="session")
