@@ -124,10 +124,20 @@ Origins = Annotated[
     tuple[Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.\[\]:-]+[a-z0-9\]])$")], ...], BeforeValidator(_as_tuple)
 ]
 Hosts = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9.\[\]:-]+$")], ...], BeforeValidator(_as_tuple)]
+Queues = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")], ...],
+    BeforeValidator(_as_tuple),
+    Field(min_length=1),
+]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_check_network)], ...], BeforeValidator(_as_tuple)]
 Rate = Annotated[str, Field(pattern=r"^([1-9]\d{0,8}/([1-9]\d{0,4} )?(second|minute|hour|day)s?)?$")]
 Switch = Annotated[bool, Strict(strict=False)]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+
+
+def as_role(url: str, role: str) -> str:
+    """Return the same address of a database for another role, the password left as it is."""
+    return DATABASE_USER.sub(rf"\g<1>{role}\g<2>@", url)
 
 
 class DatabaseSettings(Section):
@@ -154,7 +164,7 @@ class DatabaseSettings(Section):
         if value or not url:
             return value
         role = {"worker_url": "worker", "relay_url": "relay", "migrate_url": "migrator"}[info.field_name or ""]
-        return DATABASE_USER.sub(rf"\g<1>{prefix}_{role}\g<2>@", url)
+        return as_role(url, f"{prefix}_{role}")
 
 
 class BrokerSettings(Section):
@@ -214,6 +224,23 @@ class ServerSettings(Section):
     trusted_proxies: Networks = ()
 
 
+class TaskSettings(Section):
+    """How work that comes after a commit is done: by workers behind the broker, or inline, in the API's process.
+
+    Durations are seconds; `queues` are served in their order.
+    """
+
+    mode: Literal["worker", "inline"] = "inline"
+    queues: Queues = ("high", "default", "low")
+    concurrency: int = Field(10, ge=1, le=1000)
+    in_flight: int = Field(1000, ge=1, le=100_000)
+    in_flight_tenant: int = Field(200, ge=1, le=100_000)
+    poll_seconds: float = Field(1.0, ge=0.01, le=60)
+    retry_seconds: float = Field(1.0, ge=0.01, le=3600)
+    retry_longest_seconds: float = Field(600.0, ge=0.01, le=86_400)
+    kept_hours: int = Field(168, ge=1, le=8760)
+
+
 class TenantSettings(Section):
     """How long, in days, a deleted tenant can be brought back, and an invitation be accepted."""
 
@@ -250,6 +277,7 @@ class Settings(Section):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
+    tasks: TaskSettings = Field(default_factory=TaskSettings)
     tenants: TenantSettings = Field(default_factory=TenantSettings)
     mail: MailSettings = Field(default_factory=MailSettings)
     log: LogSettings = Field(default_factory=LogSettings)

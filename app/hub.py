@@ -1,5 +1,6 @@
 """The message hub: which event moves what. Read the table."""
 
+from collections.abc import Collection
 from typing import ClassVar
 
 from app.audit.services import AuditService
@@ -16,7 +17,9 @@ from app.auth.events import (
 )
 from app.core.context import Context
 from app.core.events import ApplicationEvent, Event
-from app.core.reactions import Reaction, in_transaction
+from app.core.outbox import Outbox
+from app.core.reactions import Delivery, Reaction, check_signature, delivered, entries
+from app.core.runner import Name, Runnable
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.modules.notifications.handlers import projects as notifications_of_projects
 from app.modules.projects.events import ProjectCreated, ProjectDeleted, ProjectRestored, ProjectUpdated
@@ -83,30 +86,53 @@ class MessageHub:
         ApiKeyCreated: [],
         ApiKeyRotated: [],
         ApiKeyRevoked: [],
-        ProjectCreated: [in_transaction(notifications_of_projects.notify_of_created_project)],
+        ProjectCreated: [delivered(notifications_of_projects.notify_of_created_project)],
         ProjectUpdated: [],
         ProjectDeleted: [],
         ProjectRestored: [],
     }
 
     @classmethod
-    def refuse_unheard(cls) -> None:
-        """Raise TypeError for an event class of the application without a line in the table; run at every start."""
-        for event in Event.__subclasses__():
+    def check(cls, queues: Collection[str]) -> None:
+        """Raise TypeError for a table that cannot work; run at every start.
+
+        An event class of the application without a line, two events of one action, a handler of a wrong signature, or
+        one that asks for a queue that nobody serves.
+        """
+        actions: dict[str, type[Event]] = {}
+        for event in [*cls.handlers, *Event.__subclasses__()]:
             if event.__module__.startswith("app.") and event not in cls.handlers:
                 raise TypeError(f"{event.__module__}.{event.__name__} has no line in app/hub.py")
+            if event in cls.handlers and actions.setdefault(event.action, event) is not event:
+                raise TypeError(f"{event.__name__} and {actions[event.action].__name__} both say {event.action}")
+        for event, reactions in cls.handlers.items():
+            for reaction in reactions:
+                check_signature(event, reaction)
+                if reaction.queue not in queues:
+                    raise TypeError(f"{reaction.name} asks for queue {reaction.queue}: tasks.queues has none of it")
+
+    @classmethod
+    def deliveries(cls) -> dict[Name, Runnable]:
+        """Return what is delivered, by the names that the outbox uses."""
+        lines = [(event, one) for event, reactions in cls.handlers.items() for one in reactions if one.delivered]
+        return {(reaction.name, event.action): Delivery(event, reaction) for event, reaction in lines}
 
     @classmethod
     async def handle(cls, ctx: Context, event: Event) -> None:
-        """Run what reacts to a change, one after the other, then audit it: all in the transaction of the change.
+        """React to a change, in the transaction of the change, or not at all.
 
-        Raises TypeError for an event without a line in the table.
+        First the handlers of this transaction run, one after the other; then the audit gets its row, and the outbox
+        an entry for each handler that hears of it after the commit. Raises TypeError for an event without a line.
         """
-        if type(event) not in cls.handlers:
+        reactions = cls.handlers.get(type(event))
+        if reactions is None:
             raise TypeError(f"{type(event).__name__} has no line in app/hub.py")
-        for reaction in cls.handlers[type(event)]:
-            await reaction.handler(ctx, event)
+        for reaction in reactions:
+            if not reaction.delivered:
+                await reaction.handler(ctx, event)
         await AuditService(ctx).save(event)
+        if later := entries(event, reactions):
+            await Outbox(ctx).add(later)
 
     @classmethod
     async def track(cls, ctx: Context, event: ApplicationEvent) -> None:

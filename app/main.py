@@ -1,29 +1,24 @@
 """`create_app()`: puts settings, engine, hub, gate and routers together."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from app.auth.dependencies import DatabaseGate
 from app.config import Settings, settings
 from app.core.limits import RateLimits
 from app.core.openapi import document
 from app.core.routing import Router, Serving, check_routers, check_routes
-from app.core.unit_of_work import UnitOfWork
 from app.db.checks import refuse_unsafe
-from app.db.engine import create_engine
-from app.db.session import Database, Limits
 from app.extensions import docs, logs, middleware, problems
 from app.extensions.ratelimit import RateLimiter
 from app.hub import MessageHub
+from app.processes import Pools, Roles, inline, outside_world
 from app.routes import PREFIX, ROUTERS
 from app.services import Services
-from app.services.mailer import FileMailer, MemoryMailer
 
 DOCUMENT = "/openapi.json"
 PAGES = frozenset({DOCUMENT, *docs.PATHS})
@@ -43,25 +38,24 @@ def create_app(
     filter off.
     """
     logs.configure(config.log.level, config.log.format)
-    address = url or config.need("database.url")
     secret = config.need("auth.signing_keys")[0].get_secret_value().encode()
     limits = RateLimits(config.limits, RateLimiter(config.broker.url, secret=secret))
-    engine = create_engine(config.database, address)
-    reserve = create_engine(config.database, address, config.database.separate_pool_size)
-    sessions, beside = (session_maker(config, one, session_info or {}) for one in (engine, reserve))
-    work = UnitOfWork(sessions, MessageHub, beside, services or outside_world(config), limits)
+    services = services or outside_world(config)
+    address, roles = url or config.need("database.url"), Roles.of(config, url)
+    pools = Pools.open(config, address, services=services, limits=limits, info=session_info)
+    beside = inline(config, pools.work, roles) if config.tasks.mode == "inline" else nullcontext()
     app = FastAPI(
         title=config.project_name,
         openapi_url=DOCUMENT if config.server.docs else None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=partial(lifespan, work=work, engines=(engine, reserve)),
+        lifespan=partial(lifespan, pools=pools, beside=beside),
         middleware=middleware.stack(config.server, address_rate=config.limits.address),
     )
     if config.server.docs:
         docs.install(app)
-    app.state.serving = Serving(DatabaseGate(work), limits, config.validate_responses)
+    app.state.serving = Serving(DatabaseGate(pools.work), limits, config.validate_responses)
     problems.install(app)
     include(app, routers)
     return app
@@ -74,21 +68,9 @@ def bare_app() -> FastAPI:
     return app
 
 
-def session_maker(config: Settings, engine: AsyncEngine, info: Mapping[str, Any]) -> async_sessionmaker[Database]:
-    """Return what makes sessions on a pool."""
-    limits = Limits(config.database.statement_timeout, config.database.lock_timeout, config.database.idle_timeout)
-    return async_sessionmaker(engine, class_=Database, expire_on_commit=False, info=dict(info), limits=limits)
-
-
-def outside_world(config: Settings) -> Services:
-    """Return the clients of the outside world that the settings ask for."""
-    mail = config.mail
-    return Services(FileMailer(Path(mail.folder), mail.sender) if mail.folder else MemoryMailer())
-
-
 def include(app: FastAPI, routers: Sequence[Router]) -> None:
     """Add the routers under the prefix and the document beside them; refuse what came in past `Router`."""
-    MessageHub.refuse_unheard()
+    MessageHub.check(settings.tasks.queues)
     check_routers(*routers)
     api = APIRouter(prefix=PREFIX)
     for router in routers:
@@ -99,13 +81,13 @@ def include(app: FastAPI, routers: Sequence[Router]) -> None:
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI, work: UnitOfWork, engines: Sequence[AsyncEngine]) -> AsyncIterator[None]:
+async def lifespan(_: FastAPI, pools: Pools, beside: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
     """Check the database before the first request; after the last one, finish the jobs and close what is open."""
     try:
-        await refuse_unsafe(engines[0])
-        yield
-        await work.drain()
+        await refuse_unsafe(pools.engine)
+        async with beside:
+            yield
+            await pools.work.drain()
     finally:
-        await work.limits.limiter.close()
-        for engine in engines:
-            await engine.dispose()
+        await pools.work.limits.limiter.close()
+        await pools.close()

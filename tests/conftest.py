@@ -5,7 +5,8 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from app.db import migrations
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
 from app.main import create_app
-from tests.support import TEMPLATE, Caller, Cluster, Team, found_team, register
+from tests.support import TEMPLATE, Caller, Cluster, Team, found_team, register, settled
 
 pytest_plugins = ["tests.figures"]
 
@@ -104,6 +105,12 @@ def work(application: FastAPI) -> UnitOfWork:
     """Return what opens transactions, as the application's own gate does."""
     found: UnitOfWork = application.state.serving.gate.work
     return found
+
+
+@pytest.fixture
+def settle(cluster: Cluster, database: str) -> Callable[[], Awaitable[None]]:
+    """Return what waits until nothing in the outbox is due or under way any more."""
+    return partial(settled, cluster, database)
 
 
 @pytest.fixture

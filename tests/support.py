@@ -1,5 +1,7 @@
 """What tests share: the cluster, people who call the API, and a look past all policies."""
 
+import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -165,3 +167,17 @@ async def found_team(client: AsyncClient, cluster: Cluster, database: str) -> Te
         for role in ("admin", "member", "viewer")
     }
     return Team(owner=owner, stranger=stranger, **others)
+
+
+UNSETTLED = """
+    select name, status, error from outbox_entries
+    where status in ('sent', 'started') or status = 'queued' and due_at < now() + interval '5 seconds'
+"""
+
+
+async def settled(cluster: Cluster, database: str, seconds: float = 20) -> None:
+    """Return when nothing in a database's outbox is due or under way; fail after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while rows := await cluster.rows(database, UNSETTLED):
+        assert time.monotonic() < deadline, rows
+        await asyncio.sleep(0.01)

@@ -22,6 +22,8 @@ class AuditService:
         """Add one row in the transaction of the context: with the change or not at all."""
         self.ctx.session.add(
             AuditEntry(
+                id=event.event_id,
+                created_at=event.occurred_at,
                 action=event.action,
                 object_type=event.object_type,
                 object_id=event.object_id,

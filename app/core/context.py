@@ -62,6 +62,9 @@ class Work(Protocol):
     def later(self, job: Job) -> None:
         """Keep a job for after the commit, for which nobody waits."""
 
+    def wake(self) -> None:
+        """Once committed, say that the outbox holds something new."""
+
     async def run_hooks(self, ctx: "Context") -> None:
         """Do what was kept for after the commit, and start the jobs."""
 
@@ -77,7 +80,8 @@ class Context:
     """An immutable caller, tenant and transaction. Services are built with one and pass it on to those they use.
 
     `address` is the client's, as far as the proxies that are trusted say; `services` is the outside world; `limits`
-    bounds how often something may be asked for.
+    bounds how often something may be asked for. `on_behalf_of` is the person a service account acts for; `entry_id` is
+    the entry of the outbox that this unit of work carries out.
     """
 
     session: Database
@@ -88,6 +92,8 @@ class Context:
     permissions: frozenset[str] = frozenset()
     request_id: str = ""
     address: str = ""
+    on_behalf_of: uuid.UUID | None = None
+    entry_id: uuid.UUID | None = None
     services: Services = field(default_factory=Services)
     limits: RateLimits = field(default_factory=RateLimits)
 

@@ -1,12 +1,19 @@
 """Events: what has happened, in the words of the business."""
 
+import datetime as dt
 import uuid
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.utils.helpers import utcnow, uuid7
 
 Snapshot = dict[str, Any]
 """Some columns of a row, as JSON values."""
+
+
+class UnreadableEventError(Exception):
+    """An event of the outbox cannot be read by this code: it is newer, or nobody taught the class the older form."""
 
 
 class ApplicationEvent(BaseModel):
@@ -18,6 +25,9 @@ class ApplicationEvent(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     action: ClassVar[str]
+    event_id: uuid.UUID = Field(default_factory=uuid7)
+    """What this one occurrence is called: its row in the audit has this id too, and handlers can know it again."""
+    occurred_at: dt.datetime = Field(default_factory=utcnow)
     object_id: uuid.UUID | None = None
     outcome: str = "success"
     before: Snapshot | None = None
@@ -40,3 +50,23 @@ class Event(ApplicationEvent):
     """A change to one object of a tenant; `before` and `after` show the columns that changed."""
 
     object_id: uuid.UUID
+    version: ClassVar[int] = 1
+    """Counts up when a field changes its name or meaning; what is under way then was written by an older version."""
+
+    @classmethod
+    def upgrade(cls, version: int, data: Snapshot) -> Snapshot:  # noqa: ARG003 - for the class that answers
+        """Return what `version` wrote as version + 1 would have; for a class whose `version` grew to answer."""
+        raise UnreadableEventError(f"{cls.action} was written by version {version}; {cls.__name__} cannot read it")
+
+    @classmethod
+    def restore(cls, version: int, data: Snapshot) -> Self:
+        """Return the event that was written, by this version or an older one; raises `UnreadableEventError`."""
+        if version > cls.version:
+            raise UnreadableEventError(f"{cls.action} was written by version {version}, newer than {cls.version} here")
+        for older in range(version, cls.version):
+            data = cls.upgrade(older, data)
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_url=False))
+            raise UnreadableEventError(f"{cls.action} of version {version} does not fit: {fields}") from None

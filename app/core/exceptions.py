@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.exceptions import BadRequestError, ConflictError, UnprocessableError
+from app.exceptions import BadRequestError, ConflictError, NotFoundError, UnprocessableError
 
 
 class TransactionConflictError(ConflictError):
@@ -48,6 +48,24 @@ class IdempotencyAnswerError(ConflictError):
 
 class SilentChangeError(RuntimeError):
     """A transaction changed rows of a tenant and announced nothing: emit an event, or say ctx.quiet('why')."""
+
+
+class TaskNotFoundError(NotFoundError):
+    """There is no such task here."""
+
+    code = "task_not_found"
+
+
+class TaskArgumentsError(ValueError):
+    """A task was called with arguments that it does not take."""
+
+
+class TaskTenantError(ValueError):
+    """A task runs in a tenant: one that is declared `system=True` in the system tenant, any other in its caller's."""
+
+
+class LeaseLostError(RuntimeError):
+    """An entry of the outbox was taken over while it ran here: this effect is rolled back, the other's counts."""
 
 
 class AnswerMismatchError(RuntimeError):

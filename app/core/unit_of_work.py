@@ -50,6 +50,8 @@ class UnitOfWork:
         self.jobs: set[asyncio.Task[None]] = set()
         self.room = asyncio.Semaphore(JOBS_AT_ONCE)
         self.spread = settings.server.later_seconds
+        self.wake: Callable[[], None] = lambda: None
+        """Tells the relay, wherever it is, that there is work; until it is replaced, the relay finds out by itself."""
 
     def begin(
         self,
@@ -137,6 +139,7 @@ class Transaction:
         self.announced = False
         self.hooks: list[Callable[[], Awaitable[None]]] = []
         self.jobs: list[Job] = []
+        self.awaited = False
 
     async def emit(self, ctx: Context, event: Event) -> None:
         """Tell the hub of a change."""
@@ -167,8 +170,14 @@ class Transaction:
         """Keep a job for after the commit, for which nobody waits."""
         self.jobs.append(job)
 
+    def wake(self) -> None:
+        """Once committed, say that the outbox holds something new."""
+        self.awaited = True
+
     async def run_hooks(self, ctx: Context) -> None:
         """Do what was kept for after the commit, and start the jobs."""
+        if self.awaited:
+            self.unit.wake()
         for hook in self.hooks:
             await hook()
         for job in self.jobs:

@@ -144,25 +144,59 @@ def admin_policy(table: str) -> Policy:
     return Policy(table, f"{table}_admin_select", "permissive", "select", (roles().admin,), "true", None)
 
 
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What the relay may do with the rows of all tenants: columns to read and to write, never a payload; deletion."""
+
+    read: tuple[str, ...]
+    write: tuple[str, ...] = ()
+    delete: bool = False
+
+    def policies(self, table: str) -> list[Policy]:
+        """Return the policies that show the relay every row."""
+        verbs = ["select", *(["update"] if self.write else []), *(["delete"] if self.delete else [])]
+        checks = {"update": "true"}
+        return [
+            Policy(table, f"{table}_relay_{verb}", "permissive", verb, (roles().relay,), "true", checks.get(verb))
+            for verb in verbs
+        ]
+
+    def statements(self, table: str) -> Iterator[str]:
+        """Yield the grants and policies, for a migration."""
+        relay = roles().relay
+        yield f"grant select ({', '.join(self.read)}) on {table} to {relay}"
+        if self.write:
+            yield f"grant update ({', '.join(self.write)}) on {table} to {relay}"
+        if self.delete:
+            yield f"grant delete on {table} to {relay}"
+        yield from (policy.statement() for policy in self.policies(table))
+
+
 def wanted_policies() -> list[Policy]:
     """Return every policy that the models ask for."""
     return [policy for table in secured_tables() for policy in policies_of(table)]
 
 
 def policies_of(table: Table) -> list[Policy]:
-    """Return the policies of a model's table, by its `info`: `visibility`, and `admin` for a superuser's look."""
+    """Return the policies of a model's table, by its `info`: `visibility`, `admin` for a superuser's look, `relay`."""
     found = policies(table.name, table.info.get("visibility", TENANT_ROWS))
-    return [*found, admin_policy(table.name)] if table.info.get("admin") else found
+    if table.info.get("admin"):
+        found.append(admin_policy(table.name))
+    if relayed := table.info.get("relay"):
+        found += relayed.policies(table.name)
+    return found
 
 
 def wanted_grants() -> Iterator[tuple[str, str, str]]:
-    """Yield role, table and verb of each right to a whole table that models ask for, by `info`: `verbs`, `admin`."""
+    """Yield role, table and verb of each right to a whole table, by `info`: `verbs`, `admin`, `relay`."""
     names = roles()
     for table in Base.metadata.sorted_tables:
         verbs = table.info.get("verbs", ("select",) if table.name in GLOBAL_TABLES else VERBS)
         yield from ((role, table.name, verb) for role in (names.rw, names.worker) for verb in verbs)
         if table.info.get("admin"):
             yield names.admin, table.name, "select"
+        if "relay" in table.info and table.info["relay"].delete:
+            yield names.relay, table.name, "delete"
 
 
 def secured_tables() -> list[Table]:

@@ -5,6 +5,7 @@ import uuid
 from sqlalchemy import Select, insert, select
 
 from app.core.context import Context
+from app.core.events import Event
 from app.db.repository import Repository
 from app.modules.notifications.exceptions import NotificationNotFoundError
 from app.modules.notifications.models import Notification
@@ -37,9 +38,15 @@ class NotificationService:
         self.notifications = NotificationRepository(ctx)
         self.members = MemberService(ctx)
 
-    async def notify_members(self, kind: str, object_id: uuid.UUID, title: str) -> None:
-        """Add a notice for every member; part of the change it tells of."""
-        notice = {"tenant_id": self.ctx.tenant_id, "kind": kind, "object_id": object_id, "title": title}
+    async def notify_members(self, event: Event, title: str) -> None:
+        """Add a notice for every member, of the moment in which it happened."""
+        notice = {
+            "tenant_id": self.ctx.tenant_id,
+            "kind": event.action,
+            "object_id": event.object_id,
+            "title": title,
+            "created_at": event.occurred_at,
+        }
         rows = [{**notice, "id": uuid7(), "user_id": user_id} for user_id in await self.members.user_ids()]
         if rows:
             await self.ctx.session.execute(insert(Notification), rows)

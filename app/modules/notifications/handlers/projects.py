@@ -7,4 +7,4 @@ from app.modules.projects.events import ProjectCreated
 
 async def notify_of_created_project(ctx: Context, event: ProjectCreated) -> None:
     """Tell every member of the tenant, the creator included."""
-    await NotificationService(ctx).notify_members(event.action, event.object_id, event.name)
+    await NotificationService(ctx).notify_members(event, event.name)

@@ -1,0 +1,228 @@
+"""The relay: hands what is due in the outbox to those who carry it out.
+
+It is woken after commits, and looks by itself every `tasks.poll_seconds`, so that a wake-up may get lost. It works as
+the role `app_relay`, which sees the entries of all tenants and none of their payloads. Any number of relays may run.
+"""
+
+import asyncio
+import datetime as dt
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.config import TaskSettings
+from app.core.runner import describe
+from app.exceptions import AppError
+from app.extensions.logs import get_logger
+
+HOLD = dt.timedelta(seconds=10)
+"""How long an entry may be on its way before the relay looks for it in the broker."""
+
+SWEEP = 1.0
+"""Seconds between two looks for entries that were lost."""
+
+REMOVED_AT_ONCE = 1000
+REMOVAL = 60.0
+"""Seconds between two removals of entries that are over."""
+
+Step = Callable[[], Awaitable[int]]
+
+log = get_logger(__name__)
+
+# Tenants take turns: each may have so many entries under way, and so a full tenant does not hold up the others.
+# The recursive part walks the index from tenant to tenant, so that a long queue costs no more than a short one.
+CLAIM = text("""
+    with recursive tenant (id) as (
+        (select tenant_id from outbox_entries where status = 'queued' and queue = :queue order by tenant_id limit 1)
+        union all
+        select (
+            select e.tenant_id from outbox_entries e
+            where e.status = 'queued' and e.queue = :queue and e.tenant_id > tenant.id order by e.tenant_id limit 1
+        ) from tenant where tenant.id is not null
+    ),
+    due as (
+        select e.tenant_id, e.id from tenant cross join lateral (
+            select c.tenant_id, c.id, c.due_at from outbox_entries c
+            where c.tenant_id = tenant.id and c.queue = :queue and c.status = 'queued' and c.due_at <= now()
+            order by c.due_at, c.id
+            limit greatest(0, least(cast(:share as bigint), cast(:room as bigint)) - (
+                select count(*) from outbox_entries s
+                where s.tenant_id = tenant.id and s.queue = :queue and s.status = 'sent'
+            ))
+            for update skip locked
+        ) e
+        where tenant.id is not null
+        order by e.due_at
+        limit cast(:room as bigint)
+    )
+    update outbox_entries o
+    set status = 'sent', dispatches = o.dispatches + 1, lease_until = now() + cast(:hold as interval)
+    from due where o.tenant_id = due.tenant_id and o.id = due.id
+    returning o.tenant_id, o.id, o.name, o.queue
+""")
+UNDER_WAY = text("""
+    select queue, count(*) from outbox_entries where status = 'sent' group by queue
+""")
+OVERDUE = text("""
+    select tenant_id, id, name, queue from outbox_entries
+    where status = 'sent' and lease_until < now() order by lease_until limit :room for update skip locked
+""")
+HOLD_ON = text("""
+    update outbox_entries set lease_until = now() + cast(:hold as interval)
+    where status = 'sent' and (tenant_id, id) in (select * from unnest(cast(:tenants as uuid[]), cast(:ids as uuid[])))
+""")
+TAKE_BACK = text("""
+    update outbox_entries set status = 'queued', due_at = now() + cast(:delay as interval), lease_until = null
+    where status = 'sent' and (tenant_id, id) in (select * from unnest(cast(:tenants as uuid[]), cast(:ids as uuid[])))
+""")
+# Whose worker gave no sign of life: it was killed, or it hangs. What it had not committed is gone.
+ABANDONED = text("""
+    update outbox_entries set
+        status = case when attempts < max_attempts then 'queued' else 'dead' end,
+        finished_at = case when attempts < max_attempts then null else now() end,
+        error = 'its worker gave no sign of life in attempt ' || attempts,
+        due_at = now(), lease_until = null
+    where status = 'started' and lease_until < now()
+    returning tenant_id, id, name, status
+""")
+REMOVE = text("""
+    delete from outbox_entries where (tenant_id, id) in (
+        select tenant_id, id from outbox_entries
+        where status in ('finished', 'discarded') and finished_at < now() - make_interval(hours => cast(:hours as int))
+        order by finished_at limit :room for update skip locked
+    )
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """An entry on its way: all that a broker learns of it. `name` is for people who look."""
+
+    tenant_id: uuid.UUID
+    id: uuid.UUID
+    name: str
+    queue: str
+
+
+class TransportAwayError(Exception):
+    """Nobody takes tickets now: the broker is away."""
+
+
+class Transport(Protocol):
+    """What takes tickets to those who carry entries out."""
+
+    def room(self, under_way: int) -> int:
+        """Return how many more tickets of a queue it takes, of which so many are under way."""
+
+    async def send(self, tickets: Sequence[Ticket]) -> None:
+        """Take tickets; raises `TransportAwayError`, and then none or some were taken: sending again is safe."""
+
+    async def missing(self, tickets: Sequence[Ticket]) -> Collection[Ticket]:
+        """Return those that it does not hold any more; raises `TransportAwayError`."""
+
+
+class Relay:
+    """Moves tickets from the outbox to a transport until it is told to stop."""
+
+    def __init__(self, engine: AsyncEngine, transport: Transport, config: TaskSettings) -> None:
+        self.engine, self.transport, self.config = engine, transport, config
+        self.news = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that there may be work; from the relay's own loop."""
+        self.news.set()
+
+    async def run(self) -> None:
+        """Relay, and look for what got lost, until cancelled; a database or a broker that is away is asked again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.forward())
+            group.create_task(self.repeat(self.sweep, SWEEP))
+            group.create_task(self.repeat(self.remove, REMOVAL))
+
+    async def forward(self) -> None:
+        """Send what is due: at once when woken, else every `poll_seconds`."""
+        while True:
+            self.news.clear()
+            sent = await self.guarded(self.send_due)
+            if not sent:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.news.wait(), self.config.poll_seconds)
+
+    async def repeat(self, step: Step, seconds: float) -> None:
+        """Do a step again and again."""
+        while True:
+            await self.guarded(step)
+            await asyncio.sleep(seconds)
+
+    async def guarded(self, step: Step) -> int:
+        """Do a step; one that fails is logged, and 0."""
+        try:
+            return await step()
+        except (AppError, SQLAlchemyError, TransportAwayError, OSError) as error:
+            log.warning("relay_failed", step=step.__name__, error=describe(error))
+            await asyncio.sleep(self.config.poll_seconds)
+            return 0
+
+    async def send_due(self) -> int:
+        """Claim what is due, as far as there is room, and send it; return how much it was."""
+        tickets = await self.claim()
+        if tickets:
+            try:
+                await self.transport.send(tickets)
+            except BaseException:
+                await asyncio.shield(self.take_back(tickets, delay=self.config.poll_seconds))
+                raise
+        return len(tickets)
+
+    async def claim(self) -> list[Ticket]:
+        """Mark what is due as sent, queue by queue, the first queue first."""
+        tickets: list[Ticket] = []
+        async with self.engine.begin() as connection:
+            under_way = dict([*await connection.execute(UNDER_WAY)])
+            for queue in self.config.queues:
+                room = self.transport.room(under_way.get(queue, 0)) - len(tickets)
+                if room > 0:
+                    values = {"queue": queue, "room": room, "share": self.config.in_flight_tenant, "hold": HOLD}
+                    tickets += [Ticket(*row) for row in await connection.execute(CLAIM, values)]
+        return tickets
+
+    async def sweep(self) -> int:
+        """Bring back what the broker lost and what a dead worker held; return how much it was."""
+        async with self.engine.begin() as connection:
+            abandoned = (await connection.execute(ABANDONED)).all()
+            overdue = [Ticket(*row) for row in await connection.execute(OVERDUE, {"room": self.config.in_flight})]
+            lost = list(await self.transport.missing(overdue)) if overdue else []
+            held = [ticket for ticket in overdue if ticket not in lost]
+            if held:
+                await connection.execute(HOLD_ON, {**keys(held), "hold": HOLD})
+            if lost:
+                await connection.execute(TAKE_BACK, {**keys(lost), "delay": dt.timedelta(0)})
+        for row in abandoned:
+            log.warning("run_without_sign_of_life", name=row.name, entry_id=str(row.id), status=row.status)
+        if lost:
+            log.warning("tickets_lost", count=len(lost))
+        if abandoned or lost:
+            self.wake()
+        return len(abandoned) + len(lost)
+
+    async def take_back(self, tickets: Sequence[Ticket], *, delay: float) -> None:
+        """Queue again what could not be sent; it is due a moment later."""
+        async with self.engine.begin() as connection:
+            await connection.execute(TAKE_BACK, {**keys(tickets), "delay": dt.timedelta(seconds=delay)})
+
+    async def remove(self) -> int:
+        """Remove entries that have been over for `tasks.kept_hours`; return how many."""
+        async with self.engine.begin() as connection:
+            removed = await connection.execute(REMOVE, {"hours": self.config.kept_hours, "room": REMOVED_AT_ONCE})
+        return removed.rowcount
+
+
+def keys(tickets: Sequence[Ticket]) -> dict[str, list[str]]:
+    """Return the keys of entries as two arrays."""
+    return {"tenants": [str(t.tenant_id) for t in tickets], "ids": [str(t.id) for t in tickets]}
