@@ -1,6 +1,6 @@
 """`create_app()`: puts settings, engine, hub, gate and routers together."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -21,6 +21,8 @@ from app.routes import PREFIX, ROUTERS
 from app.services import Services
 
 DOCUMENT = "/openapi.json"
+Background = Callable[[], AbstractAsyncContextManager[None]]
+"""What works beside the requests of a process, while it is open."""
 PAGES = frozenset({DOCUMENT, *docs.PATHS})
 
 
@@ -43,18 +45,19 @@ def create_app(
     services = services or outside_world(config)
     address, roles = url or config.need("database.url"), Roles.of(config, url)
     pools = Pools.open(config, address, services=services, limits=limits, info=session_info)
-    beside = inline(config, pools.work, roles) if config.tasks.mode == "inline" else nullcontext()
+    background = partial(inline, config, pools, roles) if config.tasks.mode == "inline" else nullcontext
     app = FastAPI(
         title=config.project_name,
         openapi_url=DOCUMENT if config.server.docs else None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=partial(lifespan, pools=pools, beside=beside),
+        lifespan=partial(lifespan, pools=pools, background=background),
         middleware=middleware.stack(config.server, address_rate=config.limits.address),
     )
     if config.server.docs:
         docs.install(app)
+    app.state.background = background
     app.state.serving = Serving(DatabaseGate(pools.work), limits, config.validate_responses)
     problems.install(app)
     include(app, routers)
@@ -81,11 +84,11 @@ def include(app: FastAPI, routers: Sequence[Router]) -> None:
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI, pools: Pools, beside: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+async def lifespan(_: FastAPI, pools: Pools, background: Background) -> AsyncIterator[None]:
     """Check the database before the first request; after the last one, finish the jobs and close what is open."""
     try:
         await refuse_unsafe(pools.engine)
-        async with beside:
+        async with background():
             yield
             await pools.work.drain()
     finally:

@@ -84,16 +84,17 @@ class Roles:
 
 
 @asynccontextmanager
-async def inline(config: Settings, api: UnitOfWork, roles: Roles) -> AsyncIterator[None]:
+async def inline(config: Settings, api: Pools, roles: Roles) -> AsyncIterator[None]:
     """Carry out, in the API's process and on its loop, what its requests leave in the outbox.
 
     It has pools of its own, so that work in the background never takes a request's connection.
     """
-    pools = Pools.open(config, roles.worker, services=api.services, limits=api.limits)
+    work, info = api.work, api.work.sessions.kw["info"]
+    pools = Pools.open(config, roles.worker, services=work.services, limits=work.limits, info=info)
     relay_engine = create_engine(config.database, roles.relay, 2)
     transport = InlineTransport(create_runner(pools.work, config), config.tasks.concurrency)
     relay = Relay(relay_engine, transport, config.tasks)
-    transport.freed = pools.work.wake = api.wake = relay.wake
+    transport.freed = pools.work.wake = work.wake = relay.wake
     running = asyncio.create_task(relay.run())
     try:
         yield

@@ -119,7 +119,10 @@ async def serve(app: FastAPI) -> AsyncIterator[AsyncClient]:
     work = app.state.serving.gate.work
     try:
         transport = ASGITransport(app, raise_app_exceptions=False)
-        async with AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+        async with (
+            app.state.background(),
+            AsyncClient(transport=transport, base_url="http://test/api/v1") as client,
+        ):
             yield client
     finally:
         await work.drain()

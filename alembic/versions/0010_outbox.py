@@ -30,6 +30,7 @@ INDEXES = {
     "ix_outbox_entries_event": (["tenant_id", "event_id"], "event_id is not null"),
     "ix_outbox_entries_status": (["tenant_id", "status", "created_at", "id"], None),
 }
+STATES = ("deferred", "queued", "sent", "started", "finished", "dead", "discarded")
 WAITING = "status in ('deferred', 'queued', 'sent', 'started')"
 
 
@@ -68,6 +69,8 @@ def upgrade() -> None:
         moment("started_at"),
         moment("finished_at"),
         sa.PrimaryKeyConstraint("tenant_id", "id"),
+        sa.CheckConstraint("kind in ('delivery', 'task', 'refused')", name="kind"),
+        sa.CheckConstraint(f"status in ({', '.join(map(repr, STATES))})", name="status"),
     )
     for name, (columns, where) in INDEXES.items():
         op.create_index(name, TABLE, columns, postgresql_where=sa.text(where) if where else None)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import Index, SmallInteger, Text, Uuid, any_, func, select, text, update
+from sqlalchemy import CheckConstraint, Index, SmallInteger, Text, Uuid, any_, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
@@ -61,6 +61,11 @@ class Status(StrEnum):
     discarded = "discarded"
 
 
+def one_of(column: str, words: type[StrEnum]) -> str:
+    """Return the condition that a column holds one of an enum's words."""
+    return f"{column} in ({', '.join(repr(str(word)) for word in words)})"
+
+
 WAITING = (Status.deferred, Status.queued, Status.sent, Status.started)
 STARTABLE = (Status.queued, Status.sent, Status.dead)
 """A dead entry starts when somebody requeued its job in the broker."""
@@ -100,6 +105,8 @@ class OutboxEntry(TenantMixin, Base):
     started_at: Mapped[dt.datetime | None]
     finished_at: Mapped[dt.datetime | None]
     __table_args__ = (
+        CheckConstraint(one_of("kind", Kind), name="kind"),
+        CheckConstraint(one_of("status", Status), name="status"),
         Index("ix_outbox_entries_queued", "queue", "tenant_id", "due_at", postgresql_where=text("status = 'queued'")),
         Index(
             "ix_outbox_entries_leased",
