@@ -1,0 +1,1 @@
+"""Tests of the asyncio worker for RQ, on a real Valkey."""
