@@ -7,6 +7,8 @@ from collections.abc import Sequence
 COMMANDS = {
     "dev": ("app.commands.dev", "Start everything on a bare machine: database, demo data, API."),
     "serve": ("app.commands.serve", "Serve the API."),
+    "worker": ("app.commands.worker", "Carry out deliveries and tasks."),
+    "relay": ("app.commands.relay", "Hand what is due in the outbox to the workers."),
     "migrate": ("app.commands.migrate", "Bring the database's schema up to date, or print how."),
     "permissions": ("app.commands.permissions", "Print which operation asks what, and which role holds it."),
     "openapi": ("app.commands.openapi", "Print the OpenAPI document."),

@@ -16,7 +16,7 @@ from app.auth.events import (
     UserEnabled,
 )
 from app.core.context import Context
-from app.core.events import ApplicationEvent, Event
+from app.core.events import ApplicationEvent, Event, JobRefused
 from app.core.outbox import Outbox
 from app.core.reactions import Delivery, Reaction, check_signature, delivered, entries
 from app.core.runner import Name, Runnable
@@ -86,6 +86,7 @@ class MessageHub:
         ApiKeyCreated: [],
         ApiKeyRotated: [],
         ApiKeyRevoked: [],
+        JobRefused: [],
         ProjectCreated: [delivered(notifications_of_projects.notify_of_created_project)],
         ProjectUpdated: [],
         ProjectDeleted: [],

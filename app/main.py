@@ -1,7 +1,7 @@
 """`create_app()`: puts settings, engine, hub, gate and routers together."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from app.db.checks import refuse_unsafe
 from app.extensions import docs, logs, middleware, problems
 from app.extensions.ratelimit import RateLimiter
 from app.hub import MessageHub
-from app.processes import Pools, Roles, inline, outside_world
+from app.processes import Pools, Roles, announcing, inline, outside_world
 from app.routes import PREFIX, ROUTERS
 from app.services import Services
 
@@ -45,7 +45,9 @@ def create_app(
     services = services or outside_world(config)
     address, roles = url or config.need("database.url"), Roles.of(config, url)
     pools = Pools.open(config, address, services=services, limits=limits, info=session_info)
-    background = partial(inline, config, pools, roles) if config.tasks.mode == "inline" else nullcontext
+    background: Background = partial(inline, config, pools, roles)
+    if config.tasks.mode == "worker":
+        background = partial(announcing, pools, config.need("broker.url"))
     app = FastAPI(
         title=config.project_name,
         openapi_url=DOCUMENT if config.server.docs else None,

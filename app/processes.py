@@ -1,18 +1,23 @@
 """How the processes of an installation are put together: pools, units of work, and what works beside requests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from redis import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from app.config import Settings, as_role
+from app.core.broker import Announcer, BrokerTransport, SealedWorker, listen, queue
 from app.core.inline import InlineTransport
 from app.core.limits import RateLimits
 from app.core.relay import Relay
+from app.core.seals import Seals
 from app.core.unit_of_work import UnitOfWork
 from app.db.engine import create_engine
 from app.db.session import Database, Limits
@@ -83,6 +88,23 @@ class Roles:
         return cls(config.need("database.worker_url"), config.need("database.relay_url"))
 
 
+def in_background(config: Settings) -> Settings:
+    """Return the settings with a connection for each run, and two more for those that give signs of life."""
+    database = config.database.model_copy(update={"pool_size": config.tasks.concurrency + 2})
+    return config.model_copy(update={"database": database})
+
+
+@asynccontextmanager
+async def announcing(pools: Pools, broker: str) -> AsyncIterator[None]:
+    """Tell the relay's process, after each commit that concerns it, that there is work."""
+    announcer = Announcer(broker)
+    pools.work.wake = announcer.wake
+    try:
+        yield
+    finally:
+        await announcer.close()
+
+
 @asynccontextmanager
 async def inline(config: Settings, api: Pools, roles: Roles) -> AsyncIterator[None]:
     """Carry out, in the API's process and on its loop, what its requests leave in the outbox.
@@ -90,7 +112,7 @@ async def inline(config: Settings, api: Pools, roles: Roles) -> AsyncIterator[No
     It has pools of its own, so that work in the background never takes a request's connection.
     """
     work, info = api.work, api.work.sessions.kw["info"]
-    pools = Pools.open(config, roles.worker, services=work.services, limits=work.limits, info=info)
+    pools = Pools.open(in_background(config), roles.worker, services=work.services, limits=work.limits, info=info)
     relay_engine = create_engine(config.database, roles.relay, 2)
     transport = InlineTransport(create_runner(pools.work, config), config.tasks.concurrency)
     relay = Relay(relay_engine, transport, config.tasks)
@@ -105,3 +127,54 @@ async def inline(config: Settings, api: Pools, roles: Roles) -> AsyncIterator[No
         await transport.stop(GRACE)
         await relay_engine.dispose()
         await pools.close()
+
+
+async def work(config: Settings, *, grace: float = GRACE) -> None:
+    """Be a worker, until a signal: carry out what the relay sends; what runs then has `grace` seconds for its end."""
+    broker, roles = config.need("broker.url"), Roles.of(config)
+    pools = Pools.open(in_background(config), roles.worker, services=outside_world(config))
+    connection = Redis.from_url(broker)
+    async with announcing(pools, broker):
+        worker = SealedWorker(
+            [queue(name, connection) for name in config.tasks.queues],
+            connection=connection,
+            max_concurrency=config.tasks.concurrency,
+            runner=create_runner(pools.work, config),
+            seals=seals(config),
+        )
+        async with until_signalled(partial(worker.request_stop, grace=grace)):
+            await worker.work_async()
+    connection.close()
+    await pools.close()
+
+
+async def relay(config: Settings) -> None:
+    """Be a relay, until a signal."""
+    broker = config.need("broker.url")
+    engine = create_engine(config.database, Roles.of(config).relay, 2)
+    transport = BrokerTransport(broker, seals(config), config.tasks)
+    one = Relay(engine, transport, config.tasks)
+    running = asyncio.gather(one.run(), listen(broker, one.wake))
+    async with until_signalled(running.cancel):
+        with suppress(asyncio.CancelledError):
+            await running
+    transport.close()
+    await engine.dispose()
+
+
+def seals(config: Settings) -> Seals:
+    """Return what seals the jobs of this installation."""
+    return Seals([key.get_secret_value() for key in config.need("auth.signing_keys")])
+
+
+@asynccontextmanager
+async def until_signalled(stop: Callable[[], object]) -> AsyncIterator[None]:
+    """Call `stop` at SIGTERM or SIGINT, while this is open."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

@@ -4,10 +4,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
+from redis import RedisError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from app.extensions.redaction import redact
 
 FAILURES = (OSError, DBAPIError)
 """What is raised when a database is away, or refuses."""
@@ -50,3 +53,13 @@ def end_with(faults: Sequence[str]) -> None:
         typer.echo(fault, err=True)
     if faults:
         raise typer.Exit(1)
+
+
+@contextmanager
+def broker_told(url: str) -> Iterator[None]:
+    """End the command with one line in place of a traceback when the broker at `url` does not answer."""
+    try:
+        yield
+    except RedisError as error:
+        typer.echo(f"the broker at {redact(url)} does not answer: {error}", err=True)
+        raise typer.Exit(1) from None

@@ -70,3 +70,9 @@ class Event(ApplicationEvent):
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_url=False))
             raise UnreadableEventError(f"{cls.action} of version {version} does not fit: {fields}") from None
+
+
+class JobRefused(Event):
+    """Somebody wrote a job into the broker that no relay of ours sent; it was not run."""
+
+    action = "job.refused"

@@ -202,6 +202,12 @@ class Outbox:
             raise TaskNotFoundError("A task that this one waits for is gone.")
         return any(status != Status.finished for status in states)
 
+    async def refused_lately(self) -> int:
+        """Return how many forged jobs were kept within an hour."""
+        lately = OutboxEntry.kind == Kind.refused, OutboxEntry.created_at > func.now() - dt.timedelta(hours=1)
+        found: int | None = await self.session.scalar(select(func.count()).select_from(OutboxEntry).where(*lately))
+        return found or 0
+
     async def find(self, entry_id: uuid.UUID) -> OutboxEntry | None:
         """Return an entry, or None."""
         found: OutboxEntry | None = await self.session.scalar(select(OutboxEntry).where(OutboxEntry.id == entry_id))

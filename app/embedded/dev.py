@@ -8,7 +8,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -34,7 +34,7 @@ POLL = 0.05
 """Seconds between two looks at the API that starts."""
 
 
-def run(host: str, port: int, data_dir: Path, demo: bool) -> int:  # noqa: FBT001 - as the command has it
+def run(host: str, port: int, data_dir: Path, *, workers: int, demo: bool) -> int:
     """Start everything, supervise it until a signal, stop it; return the exit code."""
     # The drivers of Python obey PGPORT and its like too, in this process and in its children.
     for name in [name for name in os.environ if name.startswith("PG")]:
@@ -47,7 +47,7 @@ def run(host: str, port: int, data_dir: Path, demo: bool) -> int:  # noqa: FBT00
         port = claim_port(host, port)
         make_folder(folder)
         with hold(folder):
-            asyncio.run(Dev(host, port, folder, demo=demo).run())
+            asyncio.run(Dev(host, port, folder, workers=workers, demo=demo).run())
     except CommandError as error:
         sys.stderr.write(f"app dev: the data in {folder} is not of this code: {error}. Pass another --data-dir.\n")
         return 1
@@ -127,8 +127,9 @@ async def step(label: str) -> AsyncIterator[None]:
 class Dev:
     """One run of `app dev` on an open port and a held data directory."""
 
-    def __init__(self, host: str, port: int, folder: Path, *, demo: bool) -> None:
-        self.host, self.port, self.folder, self.demo = host, port, folder, demo
+    def __init__(self, host: str, port: int, folder: Path, *, workers: int, demo: bool) -> None:
+        self.host, self.port, self.folder = host, port, folder
+        self.workers, self.demo = workers, demo
         self.prefix = settings.database.role_prefix
         self.postgres, self.valkey = Postgres(folder / "postgres"), Valkey(folder / "valkey")
         self.visit = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
@@ -156,6 +157,9 @@ class Dev:
         if self.demo:
             async with step("Demo data"):
                 access = await seed(self.url("rw"))
+        async with step("Relay and workers"):
+            for part in self.beside():
+                await self.supervisor.add(part)
         async with step("API"):
             api = self.api()
             await self.supervisor.add(api, last=True)
@@ -173,6 +177,16 @@ class Dev:
         command = [sys.executable, "-m", "app.cli", "serve", *flags]
         return Child("api", command, self.environment(), grace=DRAIN + 3)
 
+    def beside(self) -> Iterator[Child]:
+        """Yield the processes of what comes after a commit."""
+        yield self.child("relay")
+        for _ in range(self.workers):
+            yield self.child("worker", "--drain", str(DRAIN))
+
+    def child(self, name: str, *arguments: str) -> Child:
+        """Return the process of one of our commands."""
+        return Child(name, [sys.executable, "-m", "app.cli", name, *arguments], self.environment(), grace=DRAIN + 8)
+
     def environment(self) -> dict[str, str]:
         """Return the settings by which any command of ours finds what runs here."""
         return {
@@ -182,6 +196,7 @@ class Dev:
             "APP_DATABASE__RELAY_URL": self.url("relay"),
             "APP_DATABASE__MIGRATE_URL": self.url("migrator"),
             "APP_BROKER__URL": self.valkey.url,
+            "APP_TASKS__MODE": "worker",
             "APP_MAIL__FOLDER": str(self.folder / "mails"),
             "APP_MAIL__LINK_BASE": self.address,
             "APP_AUTH__SIGNING_KEYS": json.dumps([signing_key(self.folder)]),

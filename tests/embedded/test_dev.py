@@ -34,7 +34,7 @@ def listener() -> Iterator[int]:
 def test_a_port_in_use_is_refused_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Before anything is made or started, one line names the port and what to do."""
     with listener() as port:
-        assert run("127.0.0.1", port, folder / "data", demo=True) == 1
+        assert run("127.0.0.1", port, folder / "data", workers=1, demo=True) == 1
     said = capsys.readouterr()
     assert said.err.startswith(f"app dev: Cannot serve on port {port} of 127.0.0.1: Address already in use.")
     assert "--port" in said.err
@@ -46,7 +46,7 @@ def test_a_second_start_hears_of_the_first(folder: Path, capsys: pytest.CaptureF
     """With the port and the data directory of the first, the second hears the address of the first."""
     (folder / "dev.json").write_text('{"address": "http://127.0.0.1:4711"}')
     with listener() as port, hold(folder):
-        assert run("127.0.0.1", port, folder, demo=True) == 1
+        assert run("127.0.0.1", port, folder, workers=1, demo=True) == 1
     assert "already runs with the data directory" in (error := capsys.readouterr().err)
     assert "http://127.0.0.1:4711" in error
 
@@ -66,7 +66,7 @@ def test_a_free_port_is_found() -> None:
 def test_a_data_directory_that_cannot_be_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A data directory below a file is refused with one line."""
     (folder / "file").touch()
-    assert run("127.0.0.1", 0, folder / "file" / "data", demo=True) == 1
+    assert run("127.0.0.1", 0, folder / "file" / "data", workers=1, demo=True) == 1
     assert capsys.readouterr().err.startswith("app dev: Cannot make the data directory: ")
 
 

@@ -1,0 +1,24 @@
+"""`app relay`."""
+
+import asyncio
+
+import typer
+
+from app.commands.failures import broker_told
+from app.config import settings
+from app.extensions import logs
+from app.main import bare_app
+from app.processes import relay
+
+cli = typer.Typer(add_completion=False)
+
+
+@cli.command()
+def run() -> None:
+    """Hand what is due in the outbox to the workers until a signal. Any number may run; one is enough."""
+    bare_app()
+    logs.configure(settings.log.level, settings.log.format)
+    settings.need("auth.signing_keys")
+    settings.need("database.relay_url")
+    with broker_told(settings.need("broker.url")):
+        asyncio.run(relay(settings))
