@@ -143,7 +143,7 @@ async def work(config: Settings, *, grace: float = GRACE) -> None:
             seals=seals(config),
         )
         async with until_signalled(partial(worker.request_stop, grace=grace)):
-            await worker.work_async()
+            await worker.work_async(logging_level="WARNING")
     connection.close()
     await pools.close()
 

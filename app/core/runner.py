@@ -73,8 +73,17 @@ def registry(named: Iterable[tuple[Name, Runnable]]) -> dict[Name, Runnable]:
 class Runner:
     """Runs entries, each in a unit of work as the tenant and for the person that it names."""
 
-    def __init__(self, work: UnitOfWork, runnables: Mapping[Name, Runnable], config: TaskSettings) -> None:
+    def __init__(
+        self,
+        work: UnitOfWork,
+        runnables: Mapping[Name, Runnable],
+        config: TaskSettings,
+        *,
+        beat_seconds: float = BEAT,
+        grace: float = GRACE,
+    ) -> None:
         self.work, self.runnables, self.config = work, runnables, config
+        self.beat_seconds, self.grace = beat_seconds, grace
         self.abandoned: set[asyncio.Task[Any]] = set()
 
     async def run(self, tenant_id: uuid.UUID, entry_id: uuid.UUID) -> bool:
@@ -95,6 +104,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the entry's failure and nobody else's
             await self.fail(entry, error)
             raise RunFailedError(f"{entry.name}: {describe(error)}") from None
+        log.info("run", name=entry.name, entry_id=str(entry.id), attempt=entry.attempts)
         return True
 
     async def attend(self, entry: OutboxEntry) -> None:
@@ -133,7 +143,7 @@ class Runner:
     async def beat(self, entry: OutboxEntry) -> None:
         """Give signs of life; return when the entry is another's. A database that is away is asked again."""
         while True:
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(self.beat_seconds)
             with suppress(AppError):
                 async with self.work.begin(tenant_id=entry.tenant_id) as ctx:
                     if not await Outbox(ctx).extend(entry):
@@ -142,7 +152,7 @@ class Runner:
     async def cut_off(self, job: asyncio.Task[Any]) -> None:
         """Cancel a run; one that goes on regardless is left alone: it cannot commit, as its attempt is over."""
         job.cancel()
-        await asyncio.wait({job}, timeout=GRACE)
+        await asyncio.wait({job}, timeout=self.grace)
         if not job.done():
             log.error("run_abandoned", name=job.get_name())
             self.abandoned.add(job)
