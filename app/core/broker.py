@@ -171,7 +171,7 @@ class SealedWorker(AsyncWorker):
     def resolve(self, job: Job) -> Callable[[], Any]:
         """Return what runs a job: the runner for an entry that we sent, a refusal for everything else."""
         try:
-            return partial(self.runner.run, *self.seals.open(job.data))
+            return partial(self.runner.run, *self.seals.open(data_of(job)))
         except SealBrokenError as error:
             return partial(refuse, self.runner.work, job, error)
 
@@ -185,6 +185,14 @@ async def refuse(work: UnitOfWork, job: Job, error: SealBrokenError) -> None:
     raise error
 
 
+def data_of(job: Job) -> bytes:
+    """Return what a job carries; RQ raises for one without, and would then look for a function's name."""
+    try:
+        return bytes(job.data)
+    except (TypeError, ValueError):
+        return b""
+
+
 def plain(text: str) -> str:
     """Return a stranger's text so that it can be stored."""
     return text.replace("\0", "")[:LONGEST_EXCERPT]
@@ -192,7 +200,7 @@ def plain(text: str) -> str:
 
 async def keep_refused(ctx: Context, job: Job, error: SealBrokenError) -> None:
     """Write the dead letter and its row in the audit."""
-    excerpt, job_id = redact(plain(job.data[:LONGEST_EXCERPT].decode("ascii", "backslashreplace"))), plain(job.id)
+    excerpt, job_id = redact(plain(data_of(job)[:LONGEST_EXCERPT].decode("ascii", "backslashreplace"))), plain(job.id)
     letter = OutboxEntry(
         id=uuid7(),
         kind=Kind.refused,
