@@ -4,15 +4,19 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import Index, func
+from sqlalchemy import BigInteger, Index, String, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.audit.utils import DIGEST_LENGTH
 from app.db.base import Base
 from app.db.mixin import TenantMixin
 
 
 class AuditEntry(TenantMixin, Base):
-    """One thing that somebody did, or tried to do."""
+    """One thing that somebody did, or tried to do.
+
+    `digest` covers every other column (`app.audit.utils`); it is empty in rows that are older than the column.
+    """
 
     __tablename__ = "audit_entries"
     __bookkeeping__ = True
@@ -26,8 +30,34 @@ class AuditEntry(TenantMixin, Base):
     outcome: Mapped[str]
     request_id: Mapped[str]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    address: Mapped[str] = mapped_column(server_default="")
+    digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH), server_default="")
     __table_args__ = (
         Index("ix_audit_entries_object", "tenant_id", "object_type", "object_id"),
         Index("ix_audit_entries_created_at", "tenant_id", "created_at", "id"),
-        {"info": {"verbs": ("select", "insert")}},
+        {"info": {"verbs": ("select", "insert"), "owner": ("insert",)}},
     )
+
+
+class AuditLink(TenantMixin, Base):
+    """A link of a tenant's chain: the entry of the same `id`, bound to all before it; the sequencer alone adds them."""
+
+    __tablename__ = "audit_chain"
+    __bookkeeping__ = True
+    seq: Mapped[int] = mapped_column(BigInteger)
+    entry_digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
+    digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
+    chained_at: Mapped[dt.datetime]
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "seq"),
+        {"info": {"verbs": ("select",), "relay": {"select": (), "insert": ()}}},
+    )
+
+
+class AuditWaiting(TenantMixin, Base):
+    """An entry that is not in the chain yet; a trigger of `audit_entries` adds it, so that no code can forget to."""
+
+    __tablename__ = "audit_unchained"
+    __bookkeeping__ = True
+    digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
+    __table_args__ = ({"info": {"verbs": (), "relay": {"select": (), "delete": ()}, "owner": ("insert",)}},)

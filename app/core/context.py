@@ -76,14 +76,15 @@ class Work(Protocol):
 class Context:
     """An immutable caller, tenant and transaction. Services are built with one and pass it on to those they use.
 
-    `address` is the client's, as far as the proxies that are trusted say; `services` is the outside world; `limits`
-    bounds how often something may be asked for.
+    `address` is the client's, as far as the proxies that are trusted say; `on_behalf_of` is who made the key by which
+    a service account acts; `services` is the outside world; `limits` bounds how often something may be asked for.
     """
 
     session: Database
     work: Work
     tenant_id: uuid.UUID | None = None
     actor_id: uuid.UUID | None = None
+    on_behalf_of: uuid.UUID | None = None
     user: CurrentUser | None = None
     permissions: frozenset[str] = frozenset()
     request_id: str = ""

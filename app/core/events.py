@@ -40,3 +40,13 @@ class Event(ApplicationEvent):
     """A change to one object of a tenant; `before` and `after` show the columns that changed."""
 
     object_id: uuid.UUID
+
+
+class AccessDenied(ApplicationEvent):
+    """Somebody was refused what they asked for; `after` names the operation and what it demands.
+
+    The object is what the path names last, if it names one: an identifier that nobody has looked up.
+    """
+
+    action = "access.denied"
+    outcome: str = "denied"

@@ -6,8 +6,9 @@ cannot widen it.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 
 from sqlalchemy import Table
 
@@ -24,6 +25,9 @@ SYSTEM_TENANT_ID = uuid.UUID("00000000-0000-7000-8000-000000000000")
 TENANT = "(select nullif(current_setting('app.tenant_id', true), '')::uuid)"
 ACTOR = "(select nullif(current_setting('app.actor_id', true), '')::uuid)"
 VERBS = ("select", "insert", "update", "delete")
+
+Rights = Mapping[str, Sequence[str]]
+"""Verbs, each with the columns it is for; none means every column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,25 +148,57 @@ def admin_policy(table: str) -> Policy:
     return Policy(table, f"{table}_admin_select", "permissive", "select", (roles().admin,), "true", None)
 
 
+def free_policy(table: str, role: str, verb: str) -> Policy:
+    """Return the policy that hides no row of one table from a role outside the tenants: the relay, the owner."""
+    name = role.removeprefix(f"{settings.database.role_prefix}_")
+    using, check = (None, "true") if verb == "insert" else ("true", "true" if verb == "update" else None)
+    return Policy(table, f"{table}_{name}_{verb}", "permissive", verb, (role,), using, check)
+
+
+def free_policies(table: str, relay: Rights, owner: Sequence[str]) -> Iterator[Policy]:
+    """Yield the policies of what the relay may do in all tenants, and of what functions of the owner write."""
+    yield from (free_policy(table, roles().relay, verb) for verb in relay)
+    yield from (free_policy(table, roles().owner, verb) for verb in owner)
+
+
 def wanted_policies() -> list[Policy]:
     """Return every policy that the models ask for."""
     return [policy for table in secured_tables() for policy in policies_of(table)]
 
 
 def policies_of(table: Table) -> list[Policy]:
-    """Return the policies of a model's table, by its `info`: `visibility`, and `admin` for a superuser's look."""
+    """Return the policies of a model's table, by its `info`.
+
+    `visibility` says who sees which rows, `admin` allows a superuser's look, `relay` holds the rights of the relay in
+    all tenants (`Rights`), `owner` the verbs of the owner's own functions.
+    """
     found = policies(table.name, table.info.get("visibility", TENANT_ROWS))
+    found += free_policies(table.name, table.info.get("relay", {}), table.info.get("owner", ()))
     return [*found, admin_policy(table.name)] if table.info.get("admin") else found
 
 
 def wanted_grants() -> Iterator[tuple[str, str, str]]:
-    """Yield role, table and verb of each right to a whole table that models ask for, by `info`: `verbs`, `admin`."""
+    """Yield role, table and verb of each right to a whole table, by `info`: `verbs`, `admin` and `relay`."""
     names = roles()
     for table in Base.metadata.sorted_tables:
         verbs = table.info.get("verbs", ("select",) if table.name in GLOBAL_TABLES else VERBS)
         yield from ((role, table.name, verb) for role in (names.rw, names.worker) for verb in verbs)
         if table.info.get("admin"):
             yield names.admin, table.name, "select"
+        yield from ((names.relay, table.name, verb) for verb, columns in relay_rights(table) if not columns)
+
+
+def wanted_column_grants() -> Iterator[tuple[str, str, str, str]]:
+    """Yield role, table, verb and column of each right of the relay that is for some columns alone."""
+    for table in Base.metadata.sorted_tables:
+        for verb, columns in relay_rights(table):
+            yield from ((roles().relay, table.name, verb, column) for column in columns)
+
+
+def relay_rights(table: Table) -> list[tuple[str, Sequence[str]]]:
+    """Return what the relay may do with a table, by its `info`."""
+    rights: Rights = table.info.get("relay", {})
+    return list(rights.items())
 
 
 def secured_tables() -> list[Table]:
@@ -177,8 +213,12 @@ def secure(
     visibility: Visibility = TENANT_ROWS,
     verbs: str = "select, insert, update, delete",
     admin: bool = False,
+    relay: Rights = MappingProxyType({}),
+    owner: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield what closes a new tenant table, for a migration: row security, policies, grants for `verbs`.
+
+    `relay` and `owner` are what `open_to` takes.
 
     A migration that changes a policy drops the old ones and calls this again; what this helper yields for a table
     that stands is never edited.
@@ -186,12 +226,26 @@ def secure(
     names = roles()
     yield f"alter table {table} enable row level security"
     yield f"alter table {table} force row level security"
-    yield f"grant {verbs} on {table} to {names.rw}, {names.worker}"
+    if verbs:
+        yield f"grant {verbs} on {table} to {names.rw}, {names.worker}"
     for policy in policies(table, visibility):
         yield policy.statement()
+    yield from open_to(table, relay=relay, owner=owner)
     if admin:
         yield f"grant select on {table} to {names.admin}"
         yield admin_policy(table).statement()
+
+
+def open_to(table: str, *, relay: Rights = MappingProxyType({}), owner: Sequence[str] = ()) -> Iterator[str]:
+    """Yield what lets the relay do something with the rows of all tenants, and the owner's own functions write some.
+
+    Row security is forced, so that it binds the owner too: a function that runs with the owner's rights needs a policy.
+    """
+    for verb, columns in relay.items():
+        some = f" ({', '.join(columns)})" if columns else ""
+        yield f"grant {verb}{some} on {table} to {roles().relay}"
+    for policy in free_policies(table, relay, owner):
+        yield policy.statement()
 
 
 def share(table: str, *, insert: str = "", update: str = "", delete: bool = False) -> Iterator[str]:

@@ -85,7 +85,7 @@ class Tenant(TenantRootMixin, TimestampMixin, VersionMixin, Base):
     suspended_at: Mapped[dt.datetime | None]
     deleted_at: Mapped[dt.datetime | None]
     purged_at: Mapped[dt.datetime | None]
-    __table_args__ = ({"info": {"visibility": TENANTS_ROWS, "admin": True}},)
+    __table_args__ = ({"info": {"visibility": TENANTS_ROWS, "admin": True, "relay": {"select": ("id",)}}},)
 
     @classmethod
     def owned_by(cls, actor_id: uuid.UUID) -> ColumnElement[bool]:

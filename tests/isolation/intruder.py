@@ -150,7 +150,8 @@ def pairs(values: dict[str, list[Any]]) -> Iterator[Query]:
 
 def next_cursor(answer: Response) -> str | None:
     """Return where a list goes on."""
-    body = answer.json() if answer.is_success else None
+    shows_json = answer.is_success and answer.headers.get("content-type") == "application/json"
+    body = answer.json() if shows_json else None
     found: str | None = body.get("next_cursor") if isinstance(body, dict) else None
     return found
 
