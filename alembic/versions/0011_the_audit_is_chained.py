@@ -3,10 +3,12 @@
 Revision: 0011; after: 0009.
 """
 
+from collections.abc import Iterable
+
 import sqlalchemy as sa
 from alembic import op
 
-from app.db.tenancy import open_to, roles, secure
+from app.db.tenancy import Relayed, owner_policies, roles, secure
 
 revision = "0011"
 down_revision = "0009"
@@ -14,6 +16,7 @@ branch_labels = None
 depends_on = None
 
 DIGEST = sa.String(64)
+LINK = ("tenant_id", "id", "seq", "entry_digest", "digest", "chained_at")
 
 QUEUE = """
     create function queue_audit_entry() returns trigger language plpgsql security definer
@@ -41,8 +44,8 @@ def upgrade() -> None:
     op.execute("alter table audit_entries no force row level security")
     op.execute(OLDER)
     op.execute("alter table audit_entries force row level security")
-    for statement in (*open_to("audit_entries", owner=("insert",)), *open_to("tenants", relay={"select": ("id",)})):
-        op.execute(statement)
+    op.execute(owner_policies("audit_entries", ["insert"])[0].statement())
+    run(Relayed(read=("id",)).statements("tenants"))
 
 
 def create_chain() -> None:
@@ -58,8 +61,8 @@ def create_chain() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "id"),
         sa.UniqueConstraint("tenant_id", "seq"),
     )
-    for statement in secure("audit_chain", verbs="select", relay={"select": (), "insert": ()}):
-        op.execute(statement)
+    run(secure("audit_chain", verbs="select"))
+    run(Relayed(read=LINK, insert=LINK).statements("audit_chain"))
 
 
 def create_queue() -> None:
@@ -71,11 +74,18 @@ def create_queue() -> None:
         sa.Column("digest", DIGEST, nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "id"),
     )
-    for statement in secure("audit_unchained", verbs="", relay={"select": (), "delete": ()}, owner=("insert",)):
-        op.execute(statement)
+    run(secure("audit_unchained", verbs=""))
+    run(Relayed(read=("tenant_id", "id", "digest"), delete=True).statements("audit_unchained"))
+    op.execute(owner_policies("audit_unchained", ["insert"])[0].statement())
     op.execute(QUEUE)
     op.execute("revoke all on function queue_audit_entry() from public")
     op.execute(TRIGGER)
+
+
+def run(statements: Iterable[str]) -> None:
+    """Run what a helper of `app.db.tenancy` yields."""
+    for statement in statements:
+        op.execute(statement)
 
 
 def downgrade() -> None:

@@ -10,6 +10,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.audit.utils import DIGEST_LENGTH
 from app.db.base import Base
 from app.db.mixin import TenantMixin
+from app.db.tenancy import Relayed
+
+LINK = ("tenant_id", "id", "seq", "entry_digest", "digest", "chained_at")
+WAITING = ("tenant_id", "id", "digest")
+"""The columns of the sequencer's tables: it uses all of them, and has no right to any column that is added."""
 
 
 class AuditEntry(TenantMixin, Base):
@@ -50,7 +55,7 @@ class AuditLink(TenantMixin, Base):
     chained_at: Mapped[dt.datetime]
     __table_args__ = (
         UniqueConstraint("tenant_id", "seq"),
-        {"info": {"verbs": ("select",), "relay": {"select": (), "insert": ()}}},
+        {"info": {"verbs": ("select",), "relay": Relayed(read=LINK, insert=LINK)}},
     )
 
 
@@ -60,4 +65,4 @@ class AuditWaiting(TenantMixin, Base):
     __tablename__ = "audit_unchained"
     __bookkeeping__ = True
     digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
-    __table_args__ = ({"info": {"verbs": (), "relay": {"select": (), "delete": ()}, "owner": ("insert",)}},)
+    __table_args__ = ({"info": {"verbs": (), "relay": Relayed(read=WAITING, delete=True), "owner": ("insert",)}},)

@@ -6,9 +6,8 @@ cannot widen it.
 """
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from types import MappingProxyType
 
 from sqlalchemy import Table
 
@@ -25,9 +24,6 @@ SYSTEM_TENANT_ID = uuid.UUID("00000000-0000-7000-8000-000000000000")
 TENANT = "(select nullif(current_setting('app.tenant_id', true), '')::uuid)"
 ACTOR = "(select nullif(current_setting('app.actor_id', true), '')::uuid)"
 VERBS = ("select", "insert", "update", "delete")
-
-Rights = Mapping[str, Sequence[str]]
-"""Verbs, each with the columns it is for; none means every column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +144,47 @@ def admin_policy(table: str) -> Policy:
     return Policy(table, f"{table}_admin_select", "permissive", "select", (roles().admin,), "true", None)
 
 
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What the relay may do with the rows of all tenants: columns to read, write, insert, never a payload; deletion."""
+
+    read: tuple[str, ...]
+    write: tuple[str, ...] = ()
+    insert: tuple[str, ...] = ()
+    delete: bool = False
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each verb that is for some."""
+        found = {"select": self.read, "insert": self.insert, "update": self.write}
+        return {verb: columns for verb, columns in found.items() if columns}
+
+    def policies(self, table: str) -> list[Policy]:
+        """Return the policies that show the relay every row."""
+        verbs = [*self.columns, *(["delete"] if self.delete else [])]
+        return [free_policy(table, roles().relay, verb) for verb in verbs]
+
+    def statements(self, table: str) -> Iterator[str]:
+        """Yield the grants and policies, for a migration."""
+        relay = roles().relay
+        for verb, columns in self.columns.items():
+            yield f"grant {verb} ({', '.join(columns)}) on {table} to {relay}"
+        if self.delete:
+            yield f"grant delete on {table} to {relay}"
+        yield from (policy.statement() for policy in self.policies(table))
+
+
 def free_policy(table: str, role: str, verb: str) -> Policy:
     """Return the policy that hides no row of one table from a role outside the tenants: the relay, the owner."""
     name = role.removeprefix(f"{settings.database.role_prefix}_")
-    using, check = (None, "true") if verb == "insert" else ("true", "true" if verb == "update" else None)
+    using = None if verb == "insert" else "true"
+    check = "true" if verb in {"insert", "update"} else None
     return Policy(table, f"{table}_{name}_{verb}", "permissive", verb, (role,), using, check)
 
 
-def free_policies(table: str, relay: Rights, owner: Sequence[str]) -> Iterator[Policy]:
-    """Yield the policies of what the relay may do in all tenants, and of what functions of the owner write."""
-    yield from (free_policy(table, roles().relay, verb) for verb in relay)
-    yield from (free_policy(table, roles().owner, verb) for verb in owner)
+def owner_policies(table: str, verbs: Sequence[str]) -> list[Policy]:
+    """Return the policies for the owner's own functions: row security is forced, so that it binds the owner too."""
+    return [free_policy(table, roles().owner, verb) for verb in verbs]
 
 
 def wanted_policies() -> list[Policy]:
@@ -169,12 +195,15 @@ def wanted_policies() -> list[Policy]:
 def policies_of(table: Table) -> list[Policy]:
     """Return the policies of a model's table, by its `info`.
 
-    `visibility` says who sees which rows, `admin` allows a superuser's look, `relay` holds the rights of the relay in
-    all tenants (`Rights`), `owner` the verbs of the owner's own functions.
+    `visibility` says who sees which rows, `admin` allows a superuser's look, `relay` is what is `Relayed`, and `owner`
+    holds the verbs of the owner's own functions.
     """
     found = policies(table.name, table.info.get("visibility", TENANT_ROWS))
-    found += free_policies(table.name, table.info.get("relay", {}), table.info.get("owner", ()))
-    return [*found, admin_policy(table.name)] if table.info.get("admin") else found
+    if table.info.get("admin"):
+        found.append(admin_policy(table.name))
+    if relayed := table.info.get("relay"):
+        found += relayed.policies(table.name)
+    return [*found, *owner_policies(table.name, table.info.get("owner", ()))]
 
 
 def wanted_grants() -> Iterator[tuple[str, str, str]]:
@@ -185,20 +214,16 @@ def wanted_grants() -> Iterator[tuple[str, str, str]]:
         yield from ((role, table.name, verb) for role in (names.rw, names.worker) for verb in verbs)
         if table.info.get("admin"):
             yield names.admin, table.name, "select"
-        yield from ((names.relay, table.name, verb) for verb, columns in relay_rights(table) if not columns)
+        if "relay" in table.info and table.info["relay"].delete:
+            yield names.relay, table.name, "delete"
 
 
 def wanted_column_grants() -> Iterator[tuple[str, str, str, str]]:
     """Yield role, table, verb and column of each right of the relay that is for some columns alone."""
     for table in Base.metadata.sorted_tables:
-        for verb, columns in relay_rights(table):
+        relayed: Relayed | None = table.info.get("relay")
+        for verb, columns in relayed.columns.items() if relayed else ():
             yield from ((roles().relay, table.name, verb, column) for column in columns)
-
-
-def relay_rights(table: Table) -> list[tuple[str, Sequence[str]]]:
-    """Return what the relay may do with a table, by its `info`."""
-    rights: Rights = table.info.get("relay", {})
-    return list(rights.items())
 
 
 def secured_tables() -> list[Table]:
@@ -213,12 +238,8 @@ def secure(
     visibility: Visibility = TENANT_ROWS,
     verbs: str = "select, insert, update, delete",
     admin: bool = False,
-    relay: Rights = MappingProxyType({}),
-    owner: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield what closes a new tenant table, for a migration: row security, policies, grants for `verbs`.
-
-    `relay` and `owner` are what `open_to` takes.
 
     A migration that changes a policy drops the old ones and calls this again; what this helper yields for a table
     that stands is never edited.
@@ -230,22 +251,9 @@ def secure(
         yield f"grant {verbs} on {table} to {names.rw}, {names.worker}"
     for policy in policies(table, visibility):
         yield policy.statement()
-    yield from open_to(table, relay=relay, owner=owner)
     if admin:
         yield f"grant select on {table} to {names.admin}"
         yield admin_policy(table).statement()
-
-
-def open_to(table: str, *, relay: Rights = MappingProxyType({}), owner: Sequence[str] = ()) -> Iterator[str]:
-    """Yield what lets the relay do something with the rows of all tenants, and the owner's own functions write some.
-
-    Row security is forced, so that it binds the owner too: a function that runs with the owner's rights needs a policy.
-    """
-    for verb, columns in relay.items():
-        some = f" ({', '.join(columns)})" if columns else ""
-        yield f"grant {verb}{some} on {table} to {roles().relay}"
-    for policy in free_policies(table, relay, owner):
-        yield policy.statement()
 
 
 def share(table: str, *, insert: str = "", update: str = "", delete: bool = False) -> Iterator[str]:
