@@ -4,6 +4,6 @@ from app.core.events import ApplicationEvent
 
 
 class AuditExported(ApplicationEvent):
-    """Somebody took the audit away as a file; `after` shows what they asked for."""
+    """Somebody took the audit away as a file; `after` names the conditions they set, and from when to when."""
 
     action = "audit.exported"

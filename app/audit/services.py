@@ -29,7 +29,9 @@ class AuditService:
 
         Each part is read in a short transaction of its own, so that who reads slowly holds no connection.
         """
-        await self.ctx.track(AuditExported(after=query.model_dump(mode="json", exclude_none=True)))
+        asked = query.model_dump(mode="json", exclude_none=True)
+        times = {name: asked[name] for name in ("since", "until") if name in asked}
+        await self.ctx.track(AuditExported(after={"narrowed_by": sorted(asked), **times}))
         return self._parts(query)
 
     async def _parts(self, query: AuditFilter) -> AsyncIterator[bytes]:

@@ -53,7 +53,9 @@ async def test_it_is_narrowed_as_the_list_is(team: Team) -> None:
     found = await export(team.owner, object_id=made["id"], action="project.created")
     assert [entry["object_id"] for entry in found] == [made["id"]]
     until = dt.datetime.now(dt.UTC).isoformat()
-    assert (await export(team.owner, until=until))[0]["after"] == {"object_id": made["id"], "action": "project.created"}
+    assert (await export(team.owner, until=until))[0]["after"] == {"narrowed_by": ["action", "object_id"]}
+    shown = (await export(team.owner, action="audit.exported"))[1]["after"]
+    assert (shown["narrowed_by"], dt.datetime.fromisoformat(shown["until"]).isoformat()) == (["until"], until)
     refused = await team.owner.call("GET", "/audit/export", params={"limit": 5})
     assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (422, ["query", "limit"])
 
