@@ -15,7 +15,6 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-DIGEST = sa.String(64)
 LINK = ("tenant_id", "id", "seq", "entry_digest", "digest", "chained_at")
 
 QUEUE = """
@@ -38,7 +37,7 @@ def upgrade() -> None:
     Row security is forced on the owner, too, who is to read the entries of all tenants this once.
     """
     op.add_column("audit_entries", sa.Column("address", sa.String(), server_default="", nullable=False))
-    op.add_column("audit_entries", sa.Column("digest", DIGEST, server_default="", nullable=False))
+    op.add_column("audit_entries", sa.Column("digest", sa.String(), server_default="", nullable=False))
     create_chain()
     create_queue()
     op.execute("alter table audit_entries no force row level security")
@@ -55,8 +54,8 @@ def create_chain() -> None:
         sa.Column("tenant_id", sa.Uuid(), sa.ForeignKey("tenants.id"), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.Column("entry_digest", DIGEST, nullable=False),
-        sa.Column("digest", DIGEST, nullable=False),
+        sa.Column("entry_digest", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
         sa.Column("chained_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "id"),
         sa.UniqueConstraint("tenant_id", "seq"),
@@ -71,7 +70,7 @@ def create_queue() -> None:
         "audit_unchained",
         sa.Column("tenant_id", sa.Uuid(), sa.ForeignKey("tenants.id"), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("digest", DIGEST, nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "id"),
     )
     run(secure("audit_unchained", verbs=""))

@@ -4,10 +4,9 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, String, UniqueConstraint, func
+from sqlalchemy import BigInteger, Index, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.audit.utils import DIGEST_LENGTH
 from app.db.base import Base
 from app.db.mixin import TenantMixin
 from app.db.tenancy import Relayed
@@ -36,7 +35,7 @@ class AuditEntry(TenantMixin, Base):
     request_id: Mapped[str]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     address: Mapped[str] = mapped_column(server_default="")
-    digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH), server_default="")
+    digest: Mapped[str] = mapped_column(server_default="")
     __table_args__ = (
         Index("ix_audit_entries_object", "tenant_id", "object_type", "object_id"),
         Index("ix_audit_entries_created_at", "tenant_id", "created_at", "id"),
@@ -50,8 +49,8 @@ class AuditLink(TenantMixin, Base):
     __tablename__ = "audit_chain"
     __bookkeeping__ = True
     seq: Mapped[int] = mapped_column(BigInteger)
-    entry_digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
-    digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
+    entry_digest: Mapped[str]
+    digest: Mapped[str]
     chained_at: Mapped[dt.datetime]
     __table_args__ = (
         UniqueConstraint("tenant_id", "seq"),
@@ -64,5 +63,5 @@ class AuditWaiting(TenantMixin, Base):
 
     __tablename__ = "audit_unchained"
     __bookkeeping__ = True
-    digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
+    digest: Mapped[str]
     __table_args__ = ({"info": {"verbs": (), "relay": Relayed(read=WAITING, delete=True), "owner": ("insert",)}},)

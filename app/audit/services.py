@@ -13,6 +13,9 @@ from app.core.events import ApplicationEvent
 from app.utils.helpers import utcnow, uuid7
 from app.utils.schemas import Page
 
+TIMES = frozenset({"since", "until"})
+"""The conditions of an export that the audit keeps with their values."""
+
 
 class AuditService:
     """Keep who did what; the rows can be added and read, never changed."""
@@ -30,7 +33,7 @@ class AuditService:
         Each part is read in a short transaction of its own, so that who reads slowly holds no connection.
         """
         asked = query.model_dump(mode="json", exclude_none=True)
-        times = {name: asked[name] for name in ("since", "until") if name in asked}
+        times = {name: value for name, value in asked.items() if name in TIMES}
         await self.ctx.track(AuditExported(after={"narrowed_by": sorted(asked), **times}))
         return self._parts(query)
 

@@ -10,9 +10,6 @@ from typing import Any
 
 from app.extensions.redaction import clean
 
-DIGEST_LENGTH = 64
-"""Characters of a SHA-256 in hexadecimal."""
-
 MOST_VALUES, WIDEST, LARGEST = 2000, 500, 65_536
 """How many values a snapshot may hold, how many each list or mapping, and the bytes of all as JSON."""
 
