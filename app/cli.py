@@ -14,6 +14,7 @@ COMMANDS = {
     "openapi": ("app.commands.openapi", "Print the OpenAPI document."),
     "create-superuser": ("app.commands.superuser", "Create a superuser, or make one of a known person."),
     "purge": ("app.commands.purge", "Remove for good what was deleted long enough ago."),
+    "audit": ("app.commands.audit", "Verify that the audit is whole: app audit verify."),
     "check": ("app.commands.check", "Check the configuration and the facts of the database."),
 }
 """Command -> the module whose `run` it is, and what it does."""

@@ -203,6 +203,7 @@ class LimitSettings(Section):
     mail: Rate = "5/hour"
     mail_recipient: Rate = "30/hour"
     mail_address: Rate = "50/hour"
+    denied: Rate = "30/minute"
 
 
 class ServerSettings(Section):
@@ -259,6 +260,13 @@ class MailSettings(Section):
     link_base: str = Field("http://127.0.0.1:8000", pattern=r"^https?://\S+[^\s/]$")
 
 
+class AuditSettings(Section):
+    """How long, in seconds, until an entry is chained at the latest, and the file that holds the chains' ends."""
+
+    chain_seconds: float = Field(1.0, gt=0, le=60)
+    anchor: str = ""
+
+
 class LogSettings(Section):
     """How much is logged, and for whom: `json` for machines, `console` for people."""
 
@@ -280,6 +288,7 @@ class Settings(Section):
     tasks: TaskSettings = Field(default_factory=TaskSettings)
     tenants: TenantSettings = Field(default_factory=TenantSettings)
     mail: MailSettings = Field(default_factory=MailSettings)
+    audit: AuditSettings = Field(default_factory=AuditSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @overload

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,12 @@ from typing import Any
 from redis import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+from app.audit.chain import sequencer
 from app.config import Settings, as_role
 from app.core.broker import Announcer, BrokerTransport, SealedWorker, listen, queue
 from app.core.inline import InlineTransport
 from app.core.limits import RateLimits
-from app.core.relay import Relay
+from app.core.relay import Relay, Transport
 from app.core.seals import Seals
 from app.core.unit_of_work import UnitOfWork
 from app.db.engine import create_engine
@@ -95,6 +96,21 @@ def in_background(config: Settings) -> Settings:
 
 
 @asynccontextmanager
+async def relaying(config: Settings, url: str, transport: Transport) -> AsyncIterator[Relay]:
+    """Run what works for all tenants while this is open: the relay, and the sequencer that chains the audit."""
+    engine, stop = create_engine(config.database, url, 4), asyncio.Event()
+    relay = Relay(engine, transport, config.tasks)
+    relaying, chaining = asyncio.create_task(relay.run()), asyncio.create_task(sequencer(engine).run(stop))
+    try:
+        yield relay
+    finally:
+        stop.set()
+        relaying.cancel()
+        await asyncio.wait({relaying, chaining})
+        await engine.dispose()
+
+
+@asynccontextmanager
 async def announcing(pools: Pools, broker: str) -> AsyncIterator[None]:
     """Tell the relay's process, after each commit that concerns it, that there is work."""
     announcer = Announcer(broker)
@@ -113,20 +129,14 @@ async def inline(config: Settings, api: Pools, roles: Roles) -> AsyncIterator[No
     """
     work, info = api.work, api.work.sessions.kw["info"]
     pools = Pools.open(in_background(config), roles.worker, services=work.services, limits=work.limits, info=info)
-    relay_engine = create_engine(config.database, roles.relay, 2)
     transport = InlineTransport(create_runner(pools.work, config), config.tasks.concurrency)
-    relay = Relay(relay_engine, transport, config.tasks)
-    transport.freed = pools.work.wake = work.wake = relay.wake
-    running = asyncio.create_task(relay.run())
-    try:
-        yield
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
-        await transport.stop(GRACE)
-        await relay_engine.dispose()
-        await pools.close()
+    async with relaying(config, roles.relay, transport) as relay:
+        transport.freed = pools.work.wake = work.wake = relay.wake
+        try:
+            yield
+        finally:
+            await transport.stop(GRACE)
+            await pools.close()
 
 
 async def work(config: Settings, *, grace: float = GRACE) -> None:
@@ -151,15 +161,12 @@ async def work(config: Settings, *, grace: float = GRACE) -> None:
 async def relay(config: Settings) -> None:
     """Be a relay, until a signal."""
     broker = config.need("broker.url")
-    engine = create_engine(config.database, Roles.of(config).relay, 2)
     transport = BrokerTransport(broker, seals(config), config.tasks)
-    one = Relay(engine, transport, config.tasks)
-    running = asyncio.gather(one.run(), listen(broker, one.wake))
-    async with until_signalled(running.cancel):
-        with suppress(asyncio.CancelledError):
-            await running
+    async with relaying(config, Roles.of(config).relay, transport) as one:
+        listening = asyncio.create_task(listen(broker, one.wake))
+        async with until_signalled(listening.cancel):
+            await asyncio.wait({listening})
     transport.close()
-    await engine.dispose()
 
 
 def seals(config: Settings) -> Seals:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from app.utils.schemas import BaseSchema, PageQuery
+from app.utils.schemas import BaseSchema, InputSchema, PageQuery
 
 Action = Annotated[str, StringConstraints(max_length=100), Field(examples=["project.created"])]
 
@@ -37,17 +37,21 @@ def within_time(value: dt.datetime) -> dt.datetime:
 Moment = Annotated[AwareDatetime, BeforeValidator(as_written), AfterValidator(within_time)]
 
 
-class AuditQuery(PageQuery):
-    """Which entries a list shows; several conditions must all hold. `since` is included, `until` is not."""
+class AuditFilter(InputSchema):
+    """Which entries are shown; several conditions must all hold. `since` is included, `until` is not."""
 
     action: Action | None = None
     object_type: Annotated[str, StringConstraints(max_length=100)] | None = None
     object_id: uuid.UUID | None = None
     actor_id: uuid.UUID | None = None
     request_id: Annotated[str, StringConstraints(max_length=64)] | None = None
-    outcome: Literal["success", "failure"] | None = None
+    outcome: Literal["success", "failure", "denied"] | None = None
     since: Moment | None = None
     until: Moment | None = None
+
+
+class AuditQuery(AuditFilter, PageQuery):
+    """Which entries a list shows, a page at a time."""
 
 
 class AuditEntryResponse(BaseSchema):
@@ -63,4 +67,5 @@ class AuditEntryResponse(BaseSchema):
     after: dict[str, Any] | None
     outcome: str
     request_id: str
+    address: str
     created_at: dt.datetime

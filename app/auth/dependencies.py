@@ -13,6 +13,7 @@ from sqlalchemy import Row, update
 
 from app.auth.callers import BY_KEY, BY_SESSION, BY_SESSION_IN_TENANT, Rights
 from app.auth.claims import Claim, bearer_token, read_claim
+from app.auth.denials import DENIALS, note_denial
 from app.auth.exceptions import ModuleDisabledError, TenantDeletedError, TenantNotFoundError, TenantSuspendedError
 from app.auth.tokens import read_access
 from app.core.context import Context, CurrentUser, OwnMembership
@@ -23,6 +24,8 @@ from app.exceptions import ForbiddenError, UnauthenticatedError
 from app.tenants.models import ApiKey
 from app.tenants.permissions import TenantPermission
 from app.utils.helpers import utcnow
+
+Permissions = frozenset[str]
 
 LAST_USE = dt.timedelta(minutes=5)
 """How exact `last_used_at` of a key is: a write at every request would cost more than it tells."""
@@ -45,51 +48,60 @@ class DatabaseGate:
         Raises `UnauthenticatedError` for an ended session, a dead key or a disabled account, `TenantNotFoundError` for
         a stranger, and `ForbiddenError` and its children for who may not, or not now.
         """
-        async with self.work.begin(
+        begun = self.work.begin(
             tenant_id=claim.tenant_id,
             actor_id=claim.actor_id,
             request_id=request.state.request_id,
             address=request.client.host if request.client else "",
             read_only=read_only,
-        ) as context:
-            if access.open:
-                yield context
-            elif claim.key_hash is not None:
-                yield await self.admit_key(context, access, claim.key_hash)
-            else:
-                yield await self.admit_session(context, access, claim)
+        )
+        caller: Context | None = None
+        try:
+            async with begun as context:
+                if access.open:
+                    yield context
+                    return
+                caller, row, permissions = await self.recognise(context, claim, access)
+                yield admit(caller, access, row, permissions)
+        except DENIALS as error:
+            if caller is not None:
+                await note_denial(caller, request, access, error)
+            raise
 
-    async def admit_session(self, context: Context, access: Access, claim: Claim) -> Context:
-        """Return the context with its caller and permissions, or refuse; one statement."""
+    async def recognise(self, context: Context, claim: Claim, access: Access) -> tuple[Context, Row[Any], Permissions]:
+        """Return the context with its caller, their place and what they hold there, or raise 401; one statement."""
+        if claim.key_hash is not None:
+            return await self.recognise_key(context, claim.key_hash)
         query = BY_SESSION_IN_TENANT if access.needs_tenant else BY_SESSION
         values = {"session_id": claim.session_id, "actor_id": claim.actor_id, "tenant_id": claim.tenant_id}
         rows = (await context.session.execute(query, values)).all()
         if not rows:
             raise UnauthenticatedError
-        user = current_user(rows, claim.session_id)
-        context = replace(context, user=user)
-        if access.superuser and not user.is_superuser:
-            raise ForbiddenError
-        if not access.needs_tenant:
-            return context
-        if rows[0].role is None:
-            raise TenantNotFoundError
-        return admit(context, access, rows[0], self.rights.of_role(rows[0]))
+        context = replace(context, user=current_user(rows, claim.session_id))
+        return context, rows[0], self.rights.of_role(rows[0])
 
-    async def admit_key(self, context: Context, access: Access, key_hash: bytes) -> Context:
-        """Return the context with the service account or person that the key acts as, or refuse; one statement."""
+    async def recognise_key(self, context: Context, key_hash: bytes) -> tuple[Context, Row[Any], Permissions]:
+        """Return the context with the service account or person that the key acts as."""
         row = (await context.session.execute(BY_KEY, {"key_hash": key_hash})).one_or_none()
         if row is None or (row.service_account_id is None and row.id is None):
             raise UnauthenticatedError
-        user = None if row.service_account_id else current_user([row], None)
-        context = replace(context, user=user, actor_id=row.service_account_id or row.id)
+        if row.service_account_id:
+            context = replace(context, actor_id=row.service_account_id, on_behalf_of=row.created_by)
+        else:
+            context = replace(context, actor_id=row.id, user=current_user([row], None))
         if row.last_used_at is None or row.last_used_at < utcnow() - LAST_USE:
             context.later(partial(note_use, row.key_id))
-        return admit(context, access, row, self.rights.of_key(row))
+        return context, row, self.rights.of_key(row)
 
 
-def admit(context: Context, access: Access, row: Row[Any], permissions: frozenset[str]) -> Context:
-    """Return the context with its permissions, or refuse: by the module, the permission, the state of the tenant."""
+def admit(context: Context, access: Access, row: Row[Any], permissions: Permissions) -> Context:
+    """Return the context with its permissions, or refuse: by place, module, permission and the state of the tenant."""
+    if access.superuser and not (context.user and context.user.is_superuser):
+        raise ForbiddenError
+    if not access.needs_tenant:
+        return context
+    if context.user is not None and row.role is None:
+        raise TenantNotFoundError
     if access.module in row.disabled_modules:
         raise ModuleDisabledError
     if access.resource not in permissions:

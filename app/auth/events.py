@@ -29,6 +29,12 @@ class TokenReused(ApplicationEvent):
     outcome: str = "failure"
 
 
+class SuperuserMade(ApplicationEvent):
+    """Somebody became a superuser; the command that does it runs beside the application, and no handler hears of it."""
+
+    action = "user.promoted"
+
+
 class UserDisabled(Event):
     """A superuser disabled an account; its sessions ended with it."""
 

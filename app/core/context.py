@@ -88,11 +88,11 @@ class Context:
     work: Work
     tenant_id: uuid.UUID | None = None
     actor_id: uuid.UUID | None = None
+    on_behalf_of: uuid.UUID | None = None
     user: CurrentUser | None = None
     permissions: frozenset[str] = frozenset()
     request_id: str = ""
     address: str = ""
-    on_behalf_of: uuid.UUID | None = None
     entry_id: uuid.UUID | None = None
     services: Services = field(default_factory=Services)
     limits: RateLimits = field(default_factory=RateLimits)

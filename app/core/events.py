@@ -76,3 +76,13 @@ class JobRefused(Event):
     """Somebody wrote a job into the broker that no relay of ours sent; it was not run."""
 
     action = "job.refused"
+
+
+class AccessDenied(ApplicationEvent):
+    """Somebody was refused what they asked for; `after` names the operation and what it demands.
+
+    The object is what the path names last, if it names one: an identifier that nobody has looked up.
+    """
+
+    action = "access.denied"
+    outcome: str = "denied"

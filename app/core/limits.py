@@ -4,6 +4,7 @@ import uuid
 from typing import Protocol
 
 from app.config import LimitSettings, settings
+from app.exceptions import RateLimitedError
 from app.extensions.addresses import network_of
 from app.extensions.limit_storages import MemoryStorage
 from app.extensions.ratelimit import Ask, RateLimiter, Rule
@@ -54,6 +55,14 @@ class RateLimits:
         """Remember that the gate found the caller to be of the tenant."""
         if claim.tenant_id and not await self.members.get(membership(claim)):
             await self.members.incr(membership(claim), MEMBER_SECONDS)
+
+    async def may_note_denial(self, actor_id: uuid.UUID) -> bool:
+        """Count a refused attempt of an actor; tell whether it is one of those that the audit has room for."""
+        try:
+            await self.limiter.take((self.rules["denied"], str(actor_id)))
+        except RateLimitedError:
+            return False
+        return True
 
     async def take_mail(self, purpose: str, recipient: str, address: str) -> None:
         """Count a mail that somebody at `address` wants sent, or raise `RateLimitedError`.

@@ -121,7 +121,7 @@ class UnitOfWork:
         )
         try:
             async with self.room, begun as own:
-                await job(own)
+                await job(replace(own, on_behalf_of=ctx.on_behalf_of))
         except Exception:  # nobody waits for it who could be told
             log.exception("later_failed")
 

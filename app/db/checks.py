@@ -5,7 +5,15 @@ from collections.abc import AsyncIterator
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.db.tenancy import GLOBAL_TABLES, Policy, policies_of, roles, secured_tables, wanted_grants
+from app.db.tenancy import (
+    GLOBAL_TABLES,
+    Policy,
+    policies_of,
+    roles,
+    secured_tables,
+    wanted_column_grants,
+    wanted_grants,
+)
 
 ROLE_FACTS = text("""
     select r.rolname, r.rolsuper, r.rolbypassrls, pg_has_role(r.oid, o.oid, 'MEMBER') as owns
@@ -31,6 +39,13 @@ GRANTS = text("""
         unnest(array['select', 'insert', 'update', 'delete', 'truncate']) as v (verb)
     where r.rolname = any(:names) and n.nspname = 'public' and c.relkind in ('r', 'p')
         and c.relname <> 'alembic_version' and has_table_privilege(r.oid, c.oid, v.verb)
+""")
+COLUMN_GRANTS = text("""
+    select r.rolname as role, c.relname as table, v.verb, a.attname as column
+    from pg_roles r, pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid,
+        unnest(array['select', 'insert', 'update']) as v (verb)
+    where r.rolname = :name and n.nspname = 'public' and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
+        and has_column_privilege(r.oid, c.oid, a.attnum, v.verb) and not has_table_privilege(r.oid, c.oid, v.verb)
 """)
 POLICY_FACTS = text("""
     select policyname, lower(permissive) as kind, lower(cmd) as verb, roles::text[] as to, qual, with_check
@@ -111,12 +126,15 @@ async def policy_faults(engine: AsyncEngine) -> list[str]:
 
 
 async def grant_faults(engine: AsyncEngine) -> list[str]:
-    """Compare what each of our roles may do with whole tables with what the models ask for."""
+    """Compare what each of our roles may do with whole tables, and the relay with columns, with what models ask for."""
     names = roles()
     ours = (names.rw, names.worker, names.relay, names.admin)
     async with engine.connect() as connection:
         found = {(row.role, row.table, row.verb) for row in await connection.execute(GRANTS, {"names": list(ours)})}
+        some = await connection.execute(COLUMN_GRANTS, {"name": names.relay})
+        found |= {(row.role, f"{row.table} ({row.column})", row.verb) for row in some}
     wanted = set(wanted_grants())
+    wanted |= {(role, f"{table} ({column})", verb) for role, table, verb, column in wanted_column_grants()}
     extra = [f"role {role} may {verb} {table}: revoke it" for role, table, verb in found - wanted]
     missing = [f"role {role} may not {verb} {table}: run `app migrate`" for role, table, verb in wanted - found]
     return sorted([*extra, *missing])

@@ -6,7 +6,7 @@ cannot widen it.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from sqlalchemy import Table
@@ -146,30 +146,45 @@ def admin_policy(table: str) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """What the relay may do with the rows of all tenants: columns to read and to write, never a payload; deletion."""
+    """What the relay may do with the rows of all tenants: columns to read, write, insert, never a payload; deletion."""
 
     read: tuple[str, ...]
     write: tuple[str, ...] = ()
+    insert: tuple[str, ...] = ()
     delete: bool = False
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each verb that is for some."""
+        found = {"select": self.read, "insert": self.insert, "update": self.write}
+        return {verb: columns for verb, columns in found.items() if columns}
 
     def policies(self, table: str) -> list[Policy]:
         """Return the policies that show the relay every row."""
-        verbs = ["select", *(["update"] if self.write else []), *(["delete"] if self.delete else [])]
-        checks = {"update": "true"}
-        return [
-            Policy(table, f"{table}_relay_{verb}", "permissive", verb, (roles().relay,), "true", checks.get(verb))
-            for verb in verbs
-        ]
+        verbs = [*self.columns, *(["delete"] if self.delete else [])]
+        return [free_policy(table, roles().relay, verb) for verb in verbs]
 
     def statements(self, table: str) -> Iterator[str]:
         """Yield the grants and policies, for a migration."""
         relay = roles().relay
-        yield f"grant select ({', '.join(self.read)}) on {table} to {relay}"
-        if self.write:
-            yield f"grant update ({', '.join(self.write)}) on {table} to {relay}"
+        for verb, columns in self.columns.items():
+            yield f"grant {verb} ({', '.join(columns)}) on {table} to {relay}"
         if self.delete:
             yield f"grant delete on {table} to {relay}"
         yield from (policy.statement() for policy in self.policies(table))
+
+
+def free_policy(table: str, role: str, verb: str) -> Policy:
+    """Return the policy that hides no row of one table from a role outside the tenants: the relay, the owner."""
+    name = role.removeprefix(f"{settings.database.role_prefix}_")
+    using = None if verb == "insert" else "true"
+    check = "true" if verb in {"insert", "update"} else None
+    return Policy(table, f"{table}_{name}_{verb}", "permissive", verb, (role,), using, check)
+
+
+def owner_policies(table: str, verbs: Sequence[str]) -> list[Policy]:
+    """Return the policies for the owner's own functions: row security is forced, so that it binds the owner too."""
+    return [free_policy(table, roles().owner, verb) for verb in verbs]
 
 
 def wanted_policies() -> list[Policy]:
@@ -178,17 +193,21 @@ def wanted_policies() -> list[Policy]:
 
 
 def policies_of(table: Table) -> list[Policy]:
-    """Return the policies of a model's table, by its `info`: `visibility`, `admin` for a superuser's look, `relay`."""
+    """Return the policies of a model's table, by its `info`.
+
+    `visibility` says who sees which rows, `admin` allows a superuser's look, `relay` is what is `Relayed`, and `owner`
+    holds the verbs of the owner's own functions.
+    """
     found = policies(table.name, table.info.get("visibility", TENANT_ROWS))
     if table.info.get("admin"):
         found.append(admin_policy(table.name))
     if relayed := table.info.get("relay"):
         found += relayed.policies(table.name)
-    return found
+    return [*found, *owner_policies(table.name, table.info.get("owner", ()))]
 
 
 def wanted_grants() -> Iterator[tuple[str, str, str]]:
-    """Yield role, table and verb of each right to a whole table, by `info`: `verbs`, `admin`, `relay`."""
+    """Yield role, table and verb of each right to a whole table, by `info`: `verbs`, `admin` and `relay`."""
     names = roles()
     for table in Base.metadata.sorted_tables:
         verbs = table.info.get("verbs", ("select",) if table.name in GLOBAL_TABLES else VERBS)
@@ -197,6 +216,14 @@ def wanted_grants() -> Iterator[tuple[str, str, str]]:
             yield names.admin, table.name, "select"
         if "relay" in table.info and table.info["relay"].delete:
             yield names.relay, table.name, "delete"
+
+
+def wanted_column_grants() -> Iterator[tuple[str, str, str, str]]:
+    """Yield role, table, verb and column of each right of the relay that is for some columns alone."""
+    for table in Base.metadata.sorted_tables:
+        relayed: Relayed | None = table.info.get("relay")
+        for verb, columns in relayed.columns.items() if relayed else ():
+            yield from ((roles().relay, table.name, verb, column) for column in columns)
 
 
 def secured_tables() -> list[Table]:
@@ -220,7 +247,8 @@ def secure(
     names = roles()
     yield f"alter table {table} enable row level security"
     yield f"alter table {table} force row level security"
-    yield f"grant {verbs} on {table} to {names.rw}, {names.worker}"
+    if verbs:
+        yield f"grant {verbs} on {table} to {names.rw}, {names.worker}"
     for policy in policies(table, visibility):
         yield policy.statement()
     if admin:

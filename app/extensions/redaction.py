@@ -87,9 +87,9 @@ def clean_text(text: str) -> str:
     return text
 
 
-def clean(values: Mapping[str, object]) -> dict[str, object]:
+def clean(values: Mapping[str, object], *, most: int = MOST_VALUES, widest: int = WIDEST) -> dict[str, object]:
     """Return the values in a form that JSON can carry, bounded in depth, width and number; never raises."""
-    return _Cleaner().mapping(values, 0)
+    return _Cleaner(most, widest).mapping(values, 0)
 
 
 @lru_cache(maxsize=1024)
@@ -101,18 +101,18 @@ def _named(name: str) -> tuple[str, bool]:
 class _Cleaner:
     """Walks one line's values, and stops when it has seen enough of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, widest: int) -> None:
         """Begin with the full allowance."""
-        self.left = MOST_VALUES
+        self.left, self.widest = most, widest
 
     def mapping(self, values: Mapping[Any, object], depth: int) -> dict[str, object]:
         """Clean a mapping; the value of a key that sounds secret is not even looked at."""
         found: dict[str, object] = {}
-        for key, value in islice(values.items(), WIDEST):
+        for key, value in islice(values.items(), self.widest):
             name, secret = _named(key if isinstance(key, str) else _printed(key))
             found[name] = REDACTED if secret else self.value(value, depth + 1)
-        if len(values) > WIDEST:
-            found["[cut]"] = f"{len(values) - WIDEST} more"
+        if len(values) > self.widest:
+            found["[cut]"] = f"{len(values) - self.widest} more"
         return found
 
     def value(self, value: object, depth: int) -> object:
@@ -142,13 +142,13 @@ class _Cleaner:
             return "[cut: too deep]"
         if isinstance(value, Mapping):
             return self.mapping(value, depth)
-        items = list(islice(value, WIDEST + 1))
+        items = list(islice(value, self.widest + 1))
         # A pair like ("authorization", "..."), as headers are kept.
         match items:
             case [str() | bytes() as name, _] if is_secret(_printed(name)):
                 return [clean_text(_printed(name)), REDACTED]
-        found = [self.value(item, depth + 1) for item in items[:WIDEST]]
-        return [*found, "[cut]"] if len(items) > WIDEST else found
+        found = [self.value(item, depth + 1) for item in items[: self.widest]]
+        return [*found, "[cut]"] if len(items) > self.widest else found
 
 
 def _printed(value: object) -> str:

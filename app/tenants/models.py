@@ -11,7 +11,7 @@ from sqlalchemy.types import Text
 from app.core.permissions import BuiltInRole
 from app.db.base import Base
 from app.db.mixin import TenantMixin, TenantRootMixin, TimestampMixin, VersionMixin, tenant_fk
-from app.db.tenancy import MEMBERSHIP_ROWS, TENANTS_ROWS
+from app.db.tenancy import MEMBERSHIP_ROWS, TENANTS_ROWS, Relayed
 from app.tenants.exceptions import (
     AlreadyInvitedError,
     AlreadyMemberError,
@@ -85,7 +85,7 @@ class Tenant(TenantRootMixin, TimestampMixin, VersionMixin, Base):
     suspended_at: Mapped[dt.datetime | None]
     deleted_at: Mapped[dt.datetime | None]
     purged_at: Mapped[dt.datetime | None]
-    __table_args__ = ({"info": {"visibility": TENANTS_ROWS, "admin": True}},)
+    __table_args__ = ({"info": {"visibility": TENANTS_ROWS, "admin": True, "relay": Relayed(read=("id",))}},)
 
     @classmethod
     def owned_by(cls, actor_id: uuid.UUID) -> ColumnElement[bool]:

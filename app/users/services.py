@@ -31,10 +31,11 @@ class UserService:
         found: User | None = await self.ctx.session.scalar(select(User).where(User.email == email))
         return found
 
-    async def mark_verified(self, user_id: uuid.UUID) -> None:
-        """Note that somebody reads what is sent to their address; the first time stays. Idempotent."""
-        verified = func.coalesce(User.email_verified_at, utcnow())
-        await self.ctx.session.execute(update(User).where(User.id == user_id).values(email_verified_at=verified))
+    async def mark_verified(self, user_id: uuid.UUID) -> bool:
+        """Note that somebody reads what is sent to their address; tell whether it is the first time, which stays."""
+        unproven = update(User).where(User.id == user_id, User.email_verified_at.is_(None))
+        verified = unproven.values(email_verified_at=utcnow()).returning(User.id)
+        return await self.ctx.session.scalar(verified) is not None
 
     async def refuse_older_keys(self, user_id: uuid.UUID) -> None:
         """Let no API key that was made so far act as somebody any more, in any tenant."""

@@ -6,6 +6,8 @@ import uuid
 import pytest
 from httpx2 import AsyncClient
 
+from app.audit.utils import entry_digest
+from app.db.tenancy import SYSTEM_TENANT_ID
 from tests.commands.support import Outcome, call, run
 from tests.support import PASSWORD, Caller, Cluster, sign_in
 
@@ -15,6 +17,15 @@ async def create(url: str, *arguments: str, password: str = PASSWORD) -> Outcome
     return await asyncio.to_thread(
         run, "create-superuser", *arguments, "--password-stdin", stdin=f"{password}\n", APP_DATABASE__MIGRATE_URL=url
     )
+
+
+async def audited(cluster: Cluster, database: str, user_id: str) -> list[str]:
+    """Return what the audit says of somebody who became a superuser: one row each time, sealed, in nobody's name."""
+    query = "select * from audit_entries where object_id = :id and action = 'user.promoted'"
+    rows = await cluster.rows(database, query, id=uuid.UUID(user_id))
+    assert {(row.tenant_id, row.actor_id, row.outcome) for row in rows} == {(SYSTEM_TENANT_ID, None, "success")}
+    assert [row.digest for row in rows] == [entry_digest(row._mapping) for row in rows]
+    return [row.after["account"] for row in rows]
 
 
 async def test_a_new_person_is_made(client: AsyncClient, cluster: Cluster, database: str) -> None:
@@ -27,6 +38,7 @@ async def test_a_new_person_is_made(client: AsyncClient, cluster: Cluster, datab
     me = (await client.get("/users/me", headers={"Authorization": f"Bearer {token}"})).json()
     assert (me["email"], me["full_name"], me["is_superuser"]) == (email, "Ada", True)
     assert me["memberships"] == []
+    assert await audited(cluster, database, me["id"]) == ["made"]
 
 
 async def test_a_known_person_keeps_password_and_name(
@@ -40,6 +52,8 @@ async def test_a_known_person_keeps_password_and_name(
     me = (await owner.call("GET", "/users/me")).json()
     assert (me["is_superuser"], me["full_name"]) == (True, "Some Body")
     await sign_in(client, owner.email)
+    await create(cluster.url("app_migrator", database), owner.email, password="short")
+    assert await audited(cluster, database, str(owner.user_id)) == ["known"]
     other = await client.post("/auth/login", json={"email": owner.email, "password": "short"})
     assert other.status_code == 401
 

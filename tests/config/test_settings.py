@@ -278,9 +278,9 @@ class TestRefusals:
             (
                 "[default]\nzzz = 1\n",
                 "zzz in [default]",
-                "known are auth, broker, database, limits, log, mail, project_name, server, tenants",
+                "known are audit, auth, broker, database, limits, log, mail, project_name, server, tenants",
             ),
-            ("[default]\nenv = 'testing'\n", "env in [default]", "known are auth"),
+            ("[default]\nenv = 'testing'\n", "env in [default]", "known are audit"),
             ("[default.log.level]\ndeep = 1\n", "log.level.deep in [default]", "did you mean log.level?"),
         ],
     )
@@ -298,8 +298,8 @@ class TestRefusals:
             ("APP_DATABASE_URL", "did you mean APP_DATABASE__URL?"),
             ("APP_DATABASE__POOLSIZE", "did you mean APP_DATABASE__POOL_SIZE?"),
             ("APP_DATABASE__URL__HOST", "did you mean APP_DATABASE__URL?"),
-            ("APP_PORT", "known are APP_AUTH, APP_BROKER, APP_DATABASE"),
-            ("APP_", "known are APP_AUTH, APP_BROKER, APP_DATABASE"),
+            ("APP_PORT", "known are APP_AUDIT, APP_AUTH, APP_BROKER"),
+            ("APP_", "known are APP_AUDIT, APP_AUTH, APP_BROKER"),
         ],
     )
     def test_unknown_variable(self, boot: Boot, name: str, hint: str) -> None:

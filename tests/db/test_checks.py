@@ -115,6 +115,16 @@ async def test_a_role_that_is_another_once_connected_is_refused(
             "revoke insert on users from app_rw",
             "role app_rw may insert users: revoke it",
         ),
+        (
+            "grant select (after) on audit_entries to app_relay",
+            "revoke select (after) on audit_entries from app_relay",
+            "role app_relay may select audit_entries (after): revoke it",
+        ),
+        (
+            "revoke insert (seq) on audit_chain from app_relay",
+            "grant insert (seq) on audit_chain to app_relay",
+            "role app_relay may not insert audit_chain (seq): run `app migrate`",
+        ),
     ],
 )
 async def test_a_grant_too_many_or_too_few_is_named(

@@ -6,13 +6,15 @@ import asyncpg
 import pytest
 from fastapi import FastAPI
 
-from app.db.tenancy import GLOBAL_TABLES, secured_tables
+from app.db.tenancy import GLOBAL_TABLES, VERBS, secured_tables
 from tests.db.raw import Raw, become, connect_as
 from tests.isolation.lanes import Lane
 from tests.isolation.rivals import fill
 from tests.support import Cluster, Team, superuser
 
 TABLES = [table.name for table in secured_tables()]
+READABLE = [table.name for table in secured_tables() if "select" in table.info.get("verbs", VERBS)]
+"""What the application may read at all."""
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ async def settled(team: Team, application: FastAPI, cluster: Cluster, database: 
     return team
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", READABLE)
 async def test_without_a_tenant_there_are_no_rows(rw: Raw, settled: Team, table: str) -> None:
     """Nobody set, or an empty text: every table of tenants looks empty."""
     assert await rw.fetchval(f"select count(*) from {table}") == 0
@@ -44,7 +46,7 @@ async def test_without_a_tenant_there_are_no_rows(rw: Raw, settled: Team, table:
     assert await rw.fetchval(f"select count(*) from {table}") == 0
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", READABLE)
 async def test_with_a_tenant_there_are_its_rows_alone(rw: Raw, settled: Team, table: str) -> None:
     """Rows of the tenant, and at least one, whoever the actor is."""
     await become(rw, settled.owner.tenant_id, settled.stranger.user_id)
@@ -110,6 +112,18 @@ async def test_a_row_cannot_be_put_into_another_tenant(rw: Raw, settled: Team) -
         "set role app_migrator",
         "update audit_entries set action = 'x.y'",
         "delete from audit_entries",
+        "truncate audit_entries",
+        "update audit_chain set seq = 1",
+        "delete from audit_chain",
+        "truncate audit_chain",
+        "insert into audit_chain select * from audit_chain",
+        "select 1 from audit_unchained",
+        "update audit_unchained set digest = ''",
+        "delete from audit_unchained",
+        "truncate audit_unchained",
+        "insert into audit_unchained (tenant_id, id, digest) values (gen_random_uuid(), gen_random_uuid(), '')",
+        "alter table audit_entries disable trigger queue_audit_entry",
+        "set session_replication_role = replica",
         "update users set is_superuser = true",
         "insert into users (id, email, full_name, is_superuser) values (gen_random_uuid(), 'a@b.c', 'x', true)",
         "delete from users",

@@ -58,12 +58,13 @@ class Intruder:
         return [name for name, schema in self.operation.named("path").items() if schema.get("format") == "uuid"]
 
     async def reads(self) -> AsyncIterator[str]:
-        """Read with every pair of values that the query accepts: nothing of the rival is in any answer."""
+        """Read with every value that a query accepts, lists with every pair: nothing of the rival is in any answer."""
         request = self.operation.request(self.examples)
         answer = await self.me.call(**request)
         if not answer.is_success and not self.operation.named("path"):
             yield f"answered {answer.status_code} to somebody who may, which proves nothing"
-        for query in pairs(await self.query_values()):
+        values = await self.query_values()
+        for query in pairs(values) if "cursor" in values else singles(values):
             async for leak in self.read_pages(request, query):
                 yield leak
 
@@ -140,17 +141,23 @@ class Intruder:
             yield f"answered {answer.status_code}"
 
 
-def pairs(values: dict[str, list[Any]]) -> Iterator[Query]:
-    """Yield no parameter, each value alone, and each two values of two parameters."""
+def singles(values: dict[str, list[Any]]) -> Iterator[Query]:
+    """Yield no parameter, and each value alone."""
     yield {}
     yield from ({name: value} for name, choices in values.items() for value in choices)
+
+
+def pairs(values: dict[str, list[Any]]) -> Iterator[Query]:
+    """Yield no parameter, each value alone, and each two values of two parameters."""
+    yield from singles(values)
     for (one, ones), (other, others) in itertools.combinations(values.items(), 2):
         yield from ({one: first, other: second} for first, second in itertools.product(ones, others))
 
 
 def next_cursor(answer: Response) -> str | None:
     """Return where a list goes on."""
-    body = answer.json() if answer.is_success else None
+    shows_json = answer.is_success and answer.headers.get("content-type") == "application/json"
+    body = answer.json() if shows_json else None
     found: str | None = body.get("next_cursor") if isinstance(body, dict) else None
     return found
 

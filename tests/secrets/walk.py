@@ -42,7 +42,7 @@ class Walk:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         answer = await self.client.request(method, path, headers=headers | rest.pop("headers", {}), **rest)
         self.requests += 1
-        shown = answer.json() if answer.is_success and "json" in answer.headers["content-type"] else {}
+        shown = answer.json() if answer.is_success and answer.headers["content-type"] == "application/json" else {}
         for name in SHOWN:
             if name in shown:
                 self.remember(name, shown[name])

@@ -62,6 +62,22 @@ async def test_who_registered_an_address_of_others_gains_nothing(
     assert (await squatter.call("GET", "/users/me")).json()["email_verified"] is True
 
 
+async def test_that_it_proved_the_address_is_audited_once(
+    team: Team, client: AsyncClient, work: UnitOfWork, cluster: Cluster, database: str
+) -> None:
+    """In the audit of the tenant that invited; somebody whose address is known proves nothing new."""
+    query = "select action, actor_id from audit_entries where tenant_id = :tenant and object_id = :id order by id"
+    for caller, wanted in ((await register(client), True), (team.stranger, False)):
+        if not wanted:
+            await prove(cluster, database, caller)
+        await invite(team.owner, caller.email)
+        [token] = await tokens(work, caller.email)
+        assert (await caller.call("POST", "/invitations/accept", json={"token": token})).status_code == 200
+        rows = await cluster.rows(database, query, tenant=team.owner.tenant_id, id=caller.user_id)
+        assert ("user.email_verified" in {row.action for row in rows}) is wanted
+        assert {row.actor_id for row in rows} == {caller.user_id}
+
+
 async def test_a_known_person_needs_no_password(
     team: Team, client: AsyncClient, work: UnitOfWork, cluster: Cluster, database: str
 ) -> None:

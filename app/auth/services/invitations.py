@@ -2,6 +2,7 @@
 
 import uuid
 
+from app.auth.events import EmailVerified
 from app.auth.exceptions import AccountNeededError, UnprovenAccountError
 from app.auth.schemas import InvitationAccept, InvitationAccepted
 from app.auth.services.registration import RegistrationService
@@ -42,7 +43,8 @@ class AcceptanceService:
             raise UnprovenAccountError
         user = known or await self._add_person(email, data)
         inside = await self.ctx.enter(token.tenant_id, actor_id=user.id)
-        await UserService(inside).mark_verified(user.id)
+        if await UserService(inside).mark_verified(user.id):
+            await inside.emit(EmailVerified(object_id=user.id))
         service = InvitationService(inside)
         invitation = await service.find(token, locked=True)
         await service.accept(invitation, user.id)

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
-from app.audit.models import AuditEntry
 from app.config import settings
 from app.core.context import Context
 from app.db.base import Base
 from app.db.mixin import TenantMixin
+from app.db.tenancy import VERBS
 from app.tenants.events import TenantPurged
 from app.tenants.models import Tenant
 from app.utils.helpers import utcnow
@@ -61,9 +61,9 @@ def grace_began() -> dt.datetime:
 
 
 def removable() -> Iterator[type[Any]]:
-    """Yield the classes of a tenant's rows, children before their parents."""
+    """Yield the classes of a tenant's rows that may be deleted, children before their parents."""
     classes = {mapper.local_table: mapper.class_ for mapper in Base.registry.mappers}
     for table in reversed(Base.metadata.sorted_tables):
         model = classes.get(table)
-        if model is not None and issubclass(model, TenantMixin) and model is not AuditEntry:
+        if model is not None and issubclass(model, TenantMixin) and "delete" in table.info.get("verbs", VERBS):
             yield model
