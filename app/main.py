@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from app.auth.dependencies import DatabaseGate
 from app.config import Settings, settings
+from app.console.site import PATHS, Console
 from app.core.limits import RateLimits
 from app.core.openapi import document
 from app.core.routing import Router, Serving, check_routers, check_routes
@@ -26,7 +27,7 @@ from app.services import Services
 from app.services.mailer import FileMailer, MemoryMailer
 
 DOCUMENT = "/openapi.json"
-PAGES = frozenset({DOCUMENT, *docs.PATHS})
+PAGES = frozenset({DOCUMENT, *docs.PATHS, *PATHS})
 
 
 def create_app(
@@ -50,17 +51,20 @@ def create_app(
     reserve = create_engine(config.database, address, config.database.separate_pool_size)
     sessions, beside = (session_maker(config, one, session_info or {}) for one in (engine, reserve))
     work = UnitOfWork(sessions, MessageHub, beside, services or outside_world(config), limits)
+    console = Console(config, work) if config.server.console else None
     app = FastAPI(
         title=config.project_name,
         openapi_url=DOCUMENT if config.server.docs else None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=partial(lifespan, work=work, engines=(engine, reserve)),
+        lifespan=partial(lifespan, work=work, engines=(engine, reserve), console=console),
         middleware=middleware.stack(config.server, address_rate=config.limits.address),
     )
     if config.server.docs:
         docs.install(app)
+    if console:
+        console.install(app)
     app.state.serving = Serving(DatabaseGate(work), limits, config.validate_responses)
     problems.install(app)
     include(app, routers)
@@ -99,13 +103,17 @@ def include(app: FastAPI, routers: Sequence[Router]) -> None:
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI, work: UnitOfWork, engines: Sequence[AsyncEngine]) -> AsyncIterator[None]:
+async def lifespan(
+    _: FastAPI, work: UnitOfWork, engines: Sequence[AsyncEngine], console: Console | None
+) -> AsyncIterator[None]:
     """Check the database before the first request; after the last one, finish the jobs and close what is open."""
     try:
         await refuse_unsafe(engines[0])
         yield
         await work.drain()
     finally:
+        if console:
+            console.close()
         await work.limits.limiter.close()
         for engine in engines:
             await engine.dispose()
