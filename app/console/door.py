@@ -75,7 +75,7 @@ def refuse_forgery(cookie: str, token: str) -> None:
 
 def place(request: Request, path: str) -> str:
     """Return a path of ours as the browser knows it, behind a proxy's prefix too."""
-    root: str = request.scope.get("app_root_path", "")
+    root: str = request.scope.get("app_root_path", request.scope.get("root_path", ""))
     return root + path
 
 

@@ -30,7 +30,8 @@ class Guard:
 
     def __init__(self, door: Door, dashboard: Dashboard) -> None:
         self.door, self.dashboard = door, dashboard
-        self.wsgi = WSGIMiddleware(cast("WSGIApp", dashboard.flask.wsgi_app), workers=THREADS)
+        # A queue without a bound: a thread whose request was cancelled must not wait for somebody to empty it.
+        self.wsgi = WSGIMiddleware(cast("WSGIApp", dashboard.flask.wsgi_app), workers=THREADS, send_queue_size=0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of a superuser's.
@@ -74,8 +75,8 @@ class Guard:
         return messages
 
     def close(self) -> None:
-        """Let the threads go, and the connections."""
-        self.wsgi.executor.shutdown(cancel_futures=True)
+        """Let the threads go, and the connections; one that still works needs the loop, so nobody waits for it."""
+        self.wsgi.executor.shutdown(wait=False, cancel_futures=True)
         self.dashboard.close()
 
 

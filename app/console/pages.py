@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import secrets
+from collections.abc import Awaitable, Callable
 from html import escape
 from urllib.parse import parse_qsl
 
@@ -141,9 +142,13 @@ def page(title: str, body: str, error: AppError | None = None) -> Response:
     return HTMLResponse(HTML.format(title=title, style=STYLE, body=body), error.status if error else 200, headers)
 
 
-async def to_start(request: Request) -> Response:
-    """Lead to the start page."""
-    return RedirectResponse(place(request, f"{PLACE}/"), 303)
+def leading(path: str) -> Callable[[Request], Awaitable[Response]]:
+    """Return the view that leads to a path of ours."""
+
+    async def lead(request: Request) -> Response:
+        return RedirectResponse(place(request, path), 303)
+
+    return lead
 
 
 async def fields(request: Request) -> dict[str, str]:

@@ -6,7 +6,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from app.config import Settings
 from app.console.door import DASHBOARD, PLACE, Door
 from app.console.guard import Guard
-from app.console.pages import Pages, to_start
+from app.console.pages import Pages, leading
 from app.console.rq import Dashboard
 from app.core.unit_of_work import UnitOfWork
 from app.extensions import docs
@@ -31,11 +31,11 @@ class Console:
             Route("/logout", pages.logout, methods=["POST"]),
         ]
         if self.guard:
-            self.routes.append(Mount("/rq", app=self.guard))
+            self.routes += [Route("/rq", leading(f"{DASHBOARD}/")), Mount("/rq", app=self.guard)]
 
     def install(self, app: FastAPI) -> None:
         """Serve the console."""
-        app.add_route(PLACE, to_start, include_in_schema=False)
+        app.add_route(PLACE, leading(f"{PLACE}/"), include_in_schema=False)
         app.mount(PLACE, Router(self.routes, redirect_slashes=False))
 
     def close(self) -> None:

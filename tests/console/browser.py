@@ -48,9 +48,9 @@ class Browser:
 
 
 @asynccontextmanager
-async def browser(app: FastAPI, address: str = "127.0.0.1") -> AsyncIterator[Browser]:
-    """Yield a browser that knows nobody yet."""
-    transport = ASGITransport(app, raise_app_exceptions=False, client=(address, 1234))
+async def browser(app: FastAPI, root_path: str = "") -> AsyncIterator[Browser]:
+    """Yield a browser that knows nobody yet; `root_path` is what a proxy puts before every path."""
+    transport = ASGITransport(app, raise_app_exceptions=False, root_path=root_path)
     async with AsyncClient(transport=transport, base_url="http://test") as client:
         yield Browser(client)
 

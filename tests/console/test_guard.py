@@ -10,9 +10,10 @@ from rq.serializers import JSONSerializer
 
 from app.console.rq import ENDPOINTS, Dashboard, Kind, without_password
 from app.db.tenancy import SYSTEM_TENANT_ID
+from app.main import create_app
 from tests.console.addresses import ROOT, SHOWN, Address, addresses, failed_task, label, work_off
-from tests.console.browser import HTML, Browser, browser, make_superuser
-from tests.support import Caller, Cluster, Team
+from tests.console.browser import HTML, Browser, browser, make_superuser, with_console
+from tests.support import Caller, Cluster, Team, serve
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 ALL = addresses()
@@ -176,6 +177,23 @@ async def test_no_task_is_removed(inside: Browser, redis: Redis, address: Addres
     answer = await inside.change(path)
     assert (answer.status_code, answer.json()["code"]) == (403, "withheld")
     assert job.get_status() == JobStatus.FAILED
+
+
+async def test_a_broker_that_is_gone(cluster: Cluster, database: str, root: Caller) -> None:
+    """A refusal that can be read, without a word of where the broker was; and the audit says that a change failed."""
+    app = create_app(with_console("unix:///nowhere/valkey.sock"), url=cluster.url("app_rw", database))
+    async with serve(app), browser(app) as found:
+        await found.sign_in(root.email)
+        for answer in (
+            await found.client.get(f"{ROOT}/0/data/queues.json"),
+            await found.client.get(f"{ROOT}/0/data/workers.json"),
+            await found.open(f"{ROOT}/0/view/job/x"),
+            await found.change(f"{ROOT}/requeue/x"),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (503, "broker_unreachable")
+            assert "nowhere" not in answer.text
+    audit = "select outcome from audit_entries where action = 'console.changed' and actor_id = :id order by id"
+    assert [row.outcome for row in await cluster.rows(database, audit, id=root.user_id)] == ["success", "failure"]
 
 
 async def test_the_dashboard_sees_no_cookie_and_no_query(inside: Browser) -> None:

@@ -51,6 +51,21 @@ async def test_a_superuser_signs_in_and_out(stranger: Browser, root: Caller, clu
 async def test_the_address_without_a_slash(stranger: Browser) -> None:
     """Leads on; it is what people type."""
     assert (await stranger.open("/console")).headers["location"] == START
+    assert (await stranger.open("/console/rq")).headers["location"] == "/console/rq/"
+
+
+async def test_behind_a_proxys_prefix(served: FastAPI, root: Caller) -> None:
+    """Whatever leads on, leads to where the browser is; so do the cookie of the scripts and their addresses."""
+    async with browser(served, root_path="/api") as found:
+        assert (await found.open("/api/console")).headers["location"] == "/api/console/"
+        assert (await found.open("/api/console/rq/")).headers["location"] == "/api/console/login"
+        token = await found.token("/api/console/login")
+        assert 'action="/api/console/login"' in (await found.open("/api/console/login")).text
+        given = await found.submit("/api/console/login", email=root.email, password=PASSWORD, csrf_token=token)
+        assert given.headers["location"] == "/api/console/"
+        assert cookies_of(given)["_csrf_token"]["path"] == "/api/console/rq"
+        assert '"/api/console/rq/"' in (await found.open("/api/console/rq/")).text
+        assert (await found.change("/api/console/rq/requeue/none")).json() == {"status": "OK", "count": 0}
 
 
 async def test_what_cookies_are_told(stranger: Browser, root: Caller) -> None:
