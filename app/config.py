@@ -182,6 +182,8 @@ class AuthSettings(Section):
     access_token_seconds: int = Field(600, ge=60, le=600)
     refresh_token_seconds: int = Field(2_592_000, ge=3600, le=31_536_000)
     session_seconds: int = Field(7_776_000, ge=3600, le=63_072_000)
+    console_seconds: int = Field(28_800, ge=300, le=86_400)
+    console_idle_seconds: int = Field(1800, ge=60, le=86_400)
     kept_days: int = Field(30, ge=1, le=3650)
     refresh_grace_seconds: int = Field(30, ge=0, le=300)
     argon2_memory_kib: int = Field(19_456, ge=1024, le=4_194_304)
@@ -222,6 +224,7 @@ class ServerSettings(Section):
     cors_origins: Origins = ()
     hsts_seconds: int = Field(0, ge=0, le=63_072_000)
     docs: Switch = False
+    console: Switch = False
     trusted_proxies: Networks = ()
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 
 from app.auth.dependencies import DatabaseGate
 from app.config import Settings, settings
+from app.console.site import PATHS, Console
 from app.core.limits import RateLimits
 from app.core.openapi import document
 from app.core.routing import Router, Serving, check_routers, check_routes
@@ -23,7 +24,7 @@ from app.services import Services
 DOCUMENT = "/openapi.json"
 Background = Callable[[], AbstractAsyncContextManager[None]]
 """What works beside the requests of a process, while it is open."""
-PAGES = frozenset({DOCUMENT, *docs.PATHS})
+PAGES = frozenset({DOCUMENT, *docs.PATHS, *PATHS})
 
 
 def create_app(
@@ -45,6 +46,7 @@ def create_app(
     services = services or outside_world(config)
     address, roles = url or config.need("database.url"), Roles.of(config, url)
     pools = Pools.open(config, address, services=services, limits=limits, info=session_info)
+    console = Console(config, pools.work) if config.server.console else None
     background: Background = partial(inline, config, pools, roles)
     if config.tasks.mode == "worker":
         background = partial(announcing, pools, config.need("broker.url"))
@@ -54,11 +56,13 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=partial(lifespan, pools=pools, background=background),
+        lifespan=partial(lifespan, pools=pools, background=background, console=console),
         middleware=middleware.stack(config.server, address_rate=config.limits.address),
     )
     if config.server.docs:
         docs.install(app)
+    if console:
+        console.install(app)
     app.state.background = background
     app.state.serving = Serving(DatabaseGate(pools.work), limits, config.validate_responses)
     problems.install(app)
@@ -86,7 +90,7 @@ def include(app: FastAPI, routers: Sequence[Router]) -> None:
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI, pools: Pools, background: Background) -> AsyncIterator[None]:
+async def lifespan(_: FastAPI, pools: Pools, background: Background, console: Console | None) -> AsyncIterator[None]:
     """Check the database before the first request; after the last one, finish the jobs and close what is open."""
     try:
         await refuse_unsafe(pools.engine)
@@ -94,5 +98,7 @@ async def lifespan(_: FastAPI, pools: Pools, background: Background) -> AsyncIte
             yield
             await pools.work.drain()
     finally:
+        if console:
+            console.close()
         await pools.work.limits.limiter.close()
         await pools.close()

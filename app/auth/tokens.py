@@ -16,6 +16,7 @@ from app.utils.helpers import canonical_uuid, utcnow
 
 ALGORITHM = "HS256"
 TYPE = "at+jwt"
+CONSOLE_TYPE = "console+jwt"
 REFRESH_PREFIX = "gpr_"
 LINK_PREFIX = "gpl_"
 """Tokens begin so, that secret scanners and our own logs know them."""
@@ -23,7 +24,7 @@ LINK_PREFIX = "gpl_"
 
 @dataclass(frozen=True, slots=True)
 class AccessClaim:
-    """What an access token says: who, and by which session. Never what they may do."""
+    """What a token says: who, and by which session. Never what they may do."""
 
     user_id: uuid.UUID
     session_id: uuid.UUID
@@ -42,6 +43,16 @@ def signing_keys() -> dict[str, str]:
 
 def issue_access(user_id: uuid.UUID, session_id: uuid.UUID) -> str:
     """Return an access token (RFC 9068) that lives `auth.access_token_seconds`."""
+    return signed(TYPE, user_id, session_id, settings.auth.access_token_seconds)
+
+
+def issue_console(user_id: uuid.UUID, session_id: uuid.UUID) -> str:
+    """Return what the console's cookie holds; no operation of the API takes it, and it lives `auth.console_seconds`."""
+    return signed(CONSOLE_TYPE, user_id, session_id, settings.auth.console_seconds)
+
+
+def signed(kind: str, user_id: uuid.UUID, session_id: uuid.UUID, seconds: int) -> str:
+    """Return a token of a kind, signed by the first key."""
     kid, key = next(iter(signing_keys().items()))
     now = utcnow()
     claims = {
@@ -50,12 +61,22 @@ def issue_access(user_id: uuid.UUID, session_id: uuid.UUID) -> str:
         "sub": str(user_id),
         "sid": str(session_id),
         "iat": now,
-        "exp": now + dt.timedelta(seconds=settings.auth.access_token_seconds),
+        "exp": now + dt.timedelta(seconds=seconds),
     }
-    return jwt.encode(claims, key, ALGORITHM, headers={"typ": TYPE, "kid": kid})
+    return jwt.encode(claims, key, ALGORITHM, headers={"typ": kind, "kid": kid})
 
 
 def read_access(token: str) -> AccessClaim:
+    """Return what an access token claims; raise `UnauthenticatedError` for any other token."""
+    return read(TYPE, token)
+
+
+def read_console(token: str) -> AccessClaim:
+    """Return what the console's cookie claims; raise `UnauthenticatedError` for any other token."""
+    return read(CONSOLE_TYPE, token)
+
+
+def read(kind: str, token: str) -> AccessClaim:
     """Return what a token claims; raise `UnauthenticatedError` for any that this application did not just issue.
 
     Fixed algorithm, known `kid`, exact type, issuer and audience, all claims present: nothing in the token chooses how
@@ -63,7 +84,7 @@ def read_access(token: str) -> AccessClaim:
     """
     try:
         header = jwt.get_unverified_header(token)
-        if header.get("typ") != TYPE or set(header) != {"typ", "kid", "alg"}:
+        if header.get("typ") != kind or set(header) != {"typ", "kid", "alg"}:
             raise UnauthenticatedError
         claims = jwt.decode(
             token,

@@ -23,6 +23,7 @@ from app.users.services import UserService
 
 PASSWORD = "a quiet lake at dawn"  # noqa: S105 - printed for everybody who runs `app dev`
 OLIVIA, ADAM, MIA, VICTOR, GWEN = (f"{name}@example.com" for name in ("olivia", "adam", "mia", "victor", "gwen"))
+SUPERUSER = "sam@example.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ async def seed(url: str) -> DemoAccess:
     engine = create_engine(settings.database, url)
     work = UnitOfWork(async_sessionmaker(engine, class_=Database, expire_on_commit=False), MessageHub)
     try:
-        people = {email: await ensure_person(work, email) for email in (OLIVIA, ADAM, MIA, VICTOR, GWEN)}
+        people = {email: await ensure_person(work, email) for email in (OLIVIA, ADAM, MIA, VICTOR, GWEN, SUPERUSER)}
         tenants = [await ensure_place(work, place, people) for place in PLACES]
     finally:
         await engine.dispose()

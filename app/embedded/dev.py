@@ -14,8 +14,10 @@ from pathlib import Path
 
 from alembic.util import CommandError
 
+from app.auth.superusers import promote
 from app.config import settings
 from app.db.migrations import prepare, upgrade
+from app.embedded.demo import SUPERUSER as DEMO_SUPERUSER
 from app.embedded.demo import DemoAccess, seed
 from app.embedded.postgres import SUPERUSER, EngineError, Postgres
 from app.embedded.supervisor import Addresses, Child, Engine, Supervisor, hold, say, write_whole
@@ -157,6 +159,7 @@ class Dev:
         if self.demo:
             async with step("Demo data"):
                 access = await seed(self.url("rw"))
+                await promote(self.url("migrator"), DEMO_SUPERUSER)
         async with step("Relay and workers"):
             for part in self.beside():
                 await self.supervisor.add(part)
@@ -222,6 +225,9 @@ class Dev:
         say(f"\nGroundplan runs at {self.address} (after {seconds:.1f} s; Ctrl-C stops everything)")
         say(f"  documentation  {self.address}/docs")
         say(f"  mails          {self.folder / 'mails'}")
+        if settings.server.console:
+            say(f"  console        {self.address}/console")
         if access:
             say(f"  sign-in        {access.email}  {access.password}")
+            say(f"  superuser      {DEMO_SUPERUSER}  {access.password}")
             say(f"  tenant         {access.tenant_id}")

@@ -1,5 +1,6 @@
 """The rules of the door: one class a file."""
 
+from app.auth.services.console import ConsoleSessionService
 from app.auth.services.emails import EmailService
 from app.auth.services.invitations import AcceptanceService
 from app.auth.services.links import LinkService, Purpose
@@ -11,6 +12,7 @@ from app.auth.services.superusers import OversightService
 
 __all__ = [
     "AcceptanceService",
+    "ConsoleSessionService",
     "EmailService",
     "LinkService",
     "OversightService",

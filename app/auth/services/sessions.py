@@ -5,7 +5,7 @@ import secrets
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 
 from app.auth.events import SessionsEnded, SignedIn, SignedOut, SignInFailed, TokenReused
 from app.auth.exceptions import RefreshRefusedError, SessionNotFoundError, WrongCredentialsError
@@ -31,30 +31,41 @@ class SessionService:
         self.ctx = ctx
 
     async def login(self, email: str, password: str, user_agent: str = "") -> TokenResponse:
-        """Start a session; raises `WrongCredentialsError`, after the same work, for an unknown address too.
+        """Start a session, and return its tokens; refuses as `recognise` does."""
+        user_id = await self.recognise(email, password)
+        session = await self.add(user_id, lives_until(utcnow()), user_agent)
+        refresh = new_refresh()
+        self.ctx.session.add(RefreshToken(session_id=session.id, token_hash=token_hash(refresh)))
+        inside = await self.ctx.enter(SYSTEM_TENANT_ID, actor_id=user_id)
+        await inside.emit(SignedIn(object_id=session.id))
+        return self._answer(user_id, session.id, refresh)
 
-        The account is read in a transaction of its own, so that no connection is held while the password is verified.
-        It is read again when the session starts: a password that was changed meanwhile starts none. Too many failures
-        raise `RateLimitedError`, whatever the password; see `Lockout`.
+    async def recognise(self, email: str, password: str, *, superuser: bool = False) -> uuid.UUID:
+        """Return whose credentials these are; raises `WrongCredentialsError`, after the same work, for nobody's too.
+
+        With `superuser` the credentials of anybody else are as wrong as a wrong password. The account is read in a
+        transaction of its own, so that no connection is held while the password is verified. It is read again when the
+        session starts: a password that was changed meanwhile starts none. Too many failures raise `RateLimitedError`,
+        whatever the password; see `Lockout`.
         """
         lockout = Lockout(self.ctx, email)
         await lockout.attempt()
-        user_id, stored, usable = await self._credential(email)
+        user_id, stored, usable = await self._credential(email, superuser=superuser)
         right = await passwords.verify(password, stored)
         if user_id is None or not (right and usable and await self._still_holds(user_id, stored)):
             await self.ctx.track(SignInFailed(object_id=user_id))
             raise WrongCredentialsError
         await lockout.succeeded()
-        return await self._start(user_id, user_agent)
+        return user_id
 
-    async def _credential(self, email: str) -> tuple[uuid.UUID | None, str | None, bool]:
+    async def _credential(self, email: str, *, superuser: bool) -> tuple[uuid.UUID | None, str | None, bool]:
         """Return whose address it is, the stored hash, and whether the account may sign in."""
+        enabled = User.disabled_at.is_(None)
+        usable = (and_(enabled, User.is_superuser) if superuser else enabled).label("usable")
+        query = select(User.id, Credential.password_hash, usable).join(Credential, Credential.user_id == User.id)
         async with self.ctx.reader() as reader:
-            query = select(User.id, Credential.password_hash, User.disabled_at).join(
-                Credential, Credential.user_id == User.id
-            )
             row = (await reader.session.execute(query.where(User.email == email))).one_or_none()
-        return (row.id, row.password_hash, row.disabled_at is None) if row else (None, None, False)
+        return (row.id, row.password_hash, row.usable) if row else (None, None, False)
 
     async def _still_holds(self, user_id: uuid.UUID, stored: str | None) -> bool:
         """Tell whether the account has this very hash and is not disabled, and keep it so until the commit.
@@ -65,18 +76,12 @@ class SessionService:
         same = query.where(User.id == user_id, Credential.password_hash == stored, User.disabled_at.is_(None))
         return await self.ctx.session.scalar(same.with_for_update(read=True, of=Credential)) is not None
 
-    async def _start(self, user_id: uuid.UUID, user_agent: str) -> TokenResponse:
-        """Add a session with its first refresh token, and announce it."""
-        refresh = new_refresh()
-        session = AuthSession(
-            user_id=user_id, expires_at=lives_until(utcnow()), user_agent=user_agent, address=self.ctx.address
-        )
+    async def add(self, user_id: uuid.UUID, expires_at: dt.datetime, user_agent: str) -> AuthSession:
+        """Add the row of a new session, under which it is listed and ended."""
+        session = AuthSession(user_id=user_id, expires_at=expires_at, user_agent=user_agent, address=self.ctx.address)
         self.ctx.session.add(session)
         await self.ctx.session.flush()
-        self.ctx.session.add(RefreshToken(session_id=session.id, token_hash=token_hash(refresh)))
-        inside = await self.ctx.enter(SYSTEM_TENANT_ID, actor_id=user_id)
-        await inside.emit(SignedIn(object_id=session.id))
-        return self._answer(user_id, session.id, refresh)
+        return session
 
     async def refresh(self, token: str) -> TokenResponse:
         """Exchange a refresh token for its successor and a new access token.

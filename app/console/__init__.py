@@ -1,0 +1,1 @@
+"""Pages for superusers: a sign-in of their own, and the dashboard of the task queue."""

@@ -1,0 +1,146 @@
+"""The console in a real browser: Chromium, with its scripts, its cookies and the content security policy."""
+
+import os
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+from redis import Redis
+from rq.job import JobStatus
+
+from app.main import create_app
+from tests.console.addresses import ROOT, addresses, failed_task, run_by, work_off
+from tests.console.browser import with_console
+from tests.served import running
+from tests.support import PASSWORD, Caller, Cluster, Team
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")
+
+MARK = "<img src=x onerror=alert(1)>"
+SANDBOX = ["--no-sandbox"] if os.geteuid() == 0 else []
+
+
+@pytest.fixture(scope="module")
+def site(cluster: Cluster, database: str, broker: str) -> Iterator[str]:
+    """Serve the application with its console; yield its address."""
+    app = create_app(with_console(broker), url=cluster.url("app_rw", database))
+    with running(app) as (_, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    """Start the browser that the system has."""
+    async with async_playwright() as playwright:
+        options = ["--no-proxy-server", *SANDBOX]
+        async with await playwright.chromium.launch(executable_path=CHROMIUM, args=options) as found:
+            yield found
+
+
+@pytest.fixture
+async def page(chromium: Browser) -> AsyncIterator[Page]:
+    """Yield a page in which nothing may go wrong: no script fails, none is refused, no dialog opens."""
+    context = await chromium.new_context()
+    found = await context.new_page()
+    wrong: list[str] = []
+    found.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    found.on("pageerror", lambda error: wrong.append(str(error)))
+    found.on("dialog", lambda dialog: wrong.append(dialog.message))
+    yield found
+    await context.close()
+    assert wrong == []
+
+
+async def sign_in(page: Page, site: str, email: str) -> None:
+    """Type the address that people type, and fill the form that comes."""
+    await page.goto(f"{site}/console")
+    await page.get_by_label("E-mail address").fill(email)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+
+
+async def test_a_failed_task_is_seen_put_back_and_succeeds(page: Page, site: str, redis: Redis, root: Caller) -> None:
+    """From the sign-in to the result, by clicks alone."""
+    job = failed_task(redis)
+    await sign_in(page, site, root.email)
+    await expect(page.get_by_text(f"Signed in as {root.email}.")).to_be_visible()
+    await page.get_by_role("link", name="Queues, tasks and workers").click()
+    row = page.get_by_role("row").filter(has_text=job.origin)
+    await row.get_by_role("link", name="1", exact=True).click()
+    await expect(page).to_have_url(f"{site}{ROOT}/0/view/jobs/{job.origin}/failed/8/asc/1")
+    task = page.get_by_role("row").filter(has_text=job.id)
+    await expect(task).to_contain_text("RuntimeError: it fails for the 1. time")
+    await task.get_by_role("link", name="Requeue").click()
+    await expect(task).to_have_count(0)
+    assert job.get_status() == JobStatus.QUEUED
+    work_off(redis, job.origin)
+    await page.goto(f"{site}{ROOT}/0/view/job/{job.id}")
+    shown = page.locator("#job-data")
+    await expect(shown).to_contain_text("finished")
+    await expect(shown).to_contain_text('"it worked"')
+
+
+async def test_all_failed_tasks_are_put_back(page: Page, site: str, redis: Redis, root: Caller) -> None:
+    """The button whose address would answer a mere link elsewhere; it asks before, and posts with the token."""
+    job = failed_task(redis)
+    await sign_in(page, site, root.email)
+    await page.goto(f"{site}{ROOT}/0/view/jobs/{job.origin}/failed/8/asc/1")
+    await page.get_by_role("link", name="Requeue All").click()
+    async with page.expect_response(f"**/requeue/{job.origin}") as answer:
+        await page.get_by_role("button", name="Yes").click()
+    assert await (await answer.value).json() == {"status": "OK", "count": 1}
+    await expect(page.locator("table#jobs")).to_contain_text("No jobs.")
+    assert job.get_status() == JobStatus.QUEUED
+
+
+async def test_a_worker_and_its_task_are_seen_as_text(page: Page, site: str, redis: Redis, root: Caller) -> None:
+    """What the broker holds is no markup: not in a name, a description, a result, a queue."""
+    job, name = failed_task(redis, queue=f"q {MARK}"), f"worker {uuid.uuid4()} {MARK}"
+    redis.hset(job.key, mapping={"description": f"do {MARK}", "meta": f'{{"note": "{MARK}"}}'})
+    run_by(redis, name, job.id)
+    await sign_in(page, site, root.email)
+    await page.goto(f"{site}{ROOT}/0/view/workers")
+    row = page.get_by_role("row").filter(has_text=name)
+    await expect(row).to_contain_text("tests.console.addresses.fail_sometimes(1)")
+    await row.get_by_role("link").click()
+    await expect(page.locator("#job-data")).to_contain_text(f"do {MARK}")
+    await expect(page.locator("#job-data")).to_contain_text(f'{{"note": "{MARK}"}}')
+    assert await page.locator("img").count() == 0
+    await page.goto(f"{site}{ROOT}/")
+    await expect(page.get_by_role("row").filter(has_text=job.origin)).to_be_visible()
+    assert await page.locator("img").count() == 0
+
+
+async def test_signing_out_closes_the_pages(page: Page, site: str, root: Caller) -> None:
+    """And the browser keeps no cookie of the session."""
+    await sign_in(page, site, root.email)
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", name="Sign in to the console")).to_be_visible()
+    assert {cookie["name"] for cookie in await page.context.cookies()} == {"console-visit"}
+    await page.goto(f"{site}{ROOT}/")
+    await expect(page).to_have_url(f"{site}/console/login")
+
+
+async def test_a_tenants_admin_gets_nowhere(chromium: Browser, site: str, team: Team) -> None:
+    """The sign-in is refused with 403; with their token of the API so is every page and every change."""
+    page = await chromium.new_page()
+    async with page.expect_response(
+        f"{site}/console/login",
+    ) as first:
+        await page.goto(f"{site}/console/login")
+    assert (await first.value).status == 200
+    await page.get_by_label("E-mail address").fill(team.admin.email)
+    await page.get_by_label("Password").fill(PASSWORD)
+    async with page.expect_response(lambda answer: answer.request.method == "POST") as answer:
+        await page.get_by_role("button", name="Sign in").click()
+    assert (await answer.value).status == 403
+    await expect(page.get_by_role("alert")).to_contain_text("The sign-in was refused")
+    await page.context.set_extra_http_headers({"Authorization": f"Bearer {team.admin.token}"})
+    for address in addresses():
+        seen = await page.goto(site + address.path)
+        assert seen is not None
+        assert seen.status == 403
+        assert (await page.context.request.post(site + address.path)).status == 403
