@@ -58,7 +58,10 @@ class Pools:
 def session_maker(config: Settings, engine: AsyncEngine, info: Mapping[str, Any]) -> async_sessionmaker[Database]:
     """Return what makes sessions on a pool."""
     limits = Limits(config.database.statement_timeout, config.database.lock_timeout, config.database.idle_timeout)
-    return async_sessionmaker(engine, class_=Database, expire_on_commit=False, info=dict(info), limits=limits)
+    # A closed session stays closed: what outlives its unit of work, such as a thread, must not begin another one.
+    return async_sessionmaker(
+        engine, class_=Database, expire_on_commit=False, close_resets_only=False, info=dict(info), limits=limits
+    )
 
 
 def outside_world(config: Settings) -> Services:

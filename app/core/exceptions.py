@@ -60,6 +60,10 @@ class TaskArgumentsError(ValueError):
     """A task was called with arguments that it does not take."""
 
 
+class TaskResultError(ValueError):
+    """A task returned what cannot be kept: JSON does not know it, or it is too large."""
+
+
 class TaskTenantError(ValueError):
     """A task runs in a tenant: one that is declared `system=True` in the system tenant, any other in its caller's."""
 

@@ -31,6 +31,8 @@ from app.db.tenancy import Relayed
 LEASE = dt.timedelta(seconds=15)
 """How long an entry is a worker's without a sign of life."""
 
+PATIENCE = "60s"
+"""How long a task that has done its work waits for those who enqueue what depends on it."""
 
 UNSEEN = {"synchronize_session": False}
 """For statements about rows that no session holds."""
@@ -62,6 +64,8 @@ class Status(StrEnum):
 
 
 WAITING = (Status.deferred, Status.queued, Status.sent, Status.started)
+PASSED = (Status.finished, Status.discarded)
+"""Nobody waits for these: a discarded task took those along that had waited for it."""
 STARTABLE = (Status.queued, Status.sent, Status.dead)
 """A dead entry starts when somebody requeued its job in the broker."""
 
@@ -178,7 +182,8 @@ class Outbox:
         """
         key = OutboxEntry.name == entry.name, OutboxEntry.unique_key == entry.unique_key
         waiting = select(OutboxEntry.id).where(*key, OutboxEntry.status.in_(WAITING))
-        await self.session.execute(select(func.pg_advisory_xact_lock(lock_number(entry))))
+        lock = select(func.pg_advisory_xact_lock(lock_number(entry)))
+        await self.session.execute(lock.execution_options(unscoped="reads no row"))
         found: uuid.UUID | None = await self.session.scalar(waiting)
         if found is None:
             await self.add([entry])
@@ -187,10 +192,11 @@ class Outbox:
     async def unfinished(self, entry_ids: Sequence[uuid.UUID]) -> bool:
         """Tell whether any of these entries has not finished; they cannot finish before this transaction ends.
 
-        Raises `TaskNotFoundError` for one that is gone or was discarded.
+        Their signs of life go on: the lock is the weakest there is, and `hold` alone waits for it. Raises
+        `TaskNotFoundError` for one that is gone or was discarded.
         """
-        found = select(OutboxEntry.status).where(OutboxEntry.id.in_(entry_ids)).with_for_update(read=True)
-        states = (await self.session.scalars(found)).all()
+        found = select(OutboxEntry.status).where(OutboxEntry.id.in_(entry_ids)).order_by(OutboxEntry.id)
+        states = (await self.session.scalars(found.with_for_update(read=True, key_share=True))).all()
         if len(states) < len(set(entry_ids)) or Status.discarded in states:
             raise TaskNotFoundError("A task that this one waits for is gone.")
         return any(status != Status.finished for status in states)
@@ -228,6 +234,8 @@ class Outbox:
 
     async def finish(self, entry: OutboxEntry, result: Any = None) -> None:
         """End an attempt well, in the transaction of its effect; raises `LeaseLostError` when it is another's now."""
+        if entry.kind == Kind.task:
+            await self.hold(entry.id)
         values = {"status": Status.finished, "finished_at": func.now(), "error": None, "result": result}
         if not await self._move(entry, {**values, "lease_until": None}):
             raise LeaseLostError(entry.name)
@@ -248,22 +256,37 @@ class Outbox:
         if await self._move(entry, {**values, "attempts": OutboxEntry.attempts - 1}):
             self.ctx.work.wake()
 
+    async def hold(self, entry_id: uuid.UUID) -> OutboxEntry | None:
+        """Return an entry, locked, once those who enqueue what depends on it have committed: their entries show now."""
+        patience = select(func.set_config("lock_timeout", PATIENCE, True))
+        await self.session.execute(patience.execution_options(unscoped="reads no row"))
+        held = select(OutboxEntry).where(OutboxEntry.id == entry_id).with_for_update()
+        found: OutboxEntry | None = await self.session.scalar(held.execution_options(populate_existing=True))
+        return found
+
     async def release_dependents(self, entry_id: uuid.UUID) -> None:
         """Queue the tasks that waited for this one alone.
 
         They are locked first: of two parents that finish together, the second then sees that the first has finished.
         """
-        waits = any_(OutboxEntry.depends_on) == entry_id, OutboxEntry.status == Status.deferred
-        found = await self.session.scalars(select(OutboxEntry.id).where(*waits).with_for_update())
-        if children := found.all():
+        children = await self.dependents(entry_id)
+        if children:
             parent = aliased(OutboxEntry)
-            unfinished = (parent.id == any_(OutboxEntry.depends_on)) & (parent.status != Status.finished)
+            unfinished = (parent.id == any_(OutboxEntry.depends_on)) & parent.status.not_in(PASSED)
             ready = update(OutboxEntry).where(
                 OutboxEntry.id.in_(children), ~select(parent.id).where(unfinished).correlate(OutboxEntry).exists()
             )
             due = func.greatest(OutboxEntry.due_at, func.now())
             await self.session.execute(ready.values(status=Status.queued, due_at=due).execution_options(**UNSEEN))
             self.ctx.work.wake()
+
+    async def dependents(self, entry_id: uuid.UUID) -> Sequence[uuid.UUID]:
+        """Return the tasks that wait for this one, locked."""
+        waits = OutboxEntry.status == Status.deferred, any_(OutboxEntry.depends_on) == entry_id
+        found = await self.session.scalars(
+            select(OutboxEntry.id).where(*waits).order_by(OutboxEntry.id).with_for_update()
+        )
+        return found.all()
 
     async def _move(self, entry: OutboxEntry, values: dict[str, Any]) -> bool:
         """Change an entry if the attempt that this one began is under way."""
