@@ -180,14 +180,19 @@ class Outbox:
 
         Two at once take turns: the second waits for the first one's commit.
         """
+        found = await self.waiting(entry)
+        if found is None:
+            await self.add([entry])
+        return found or entry.id
+
+    async def waiting(self, entry: OutboxEntry) -> uuid.UUID | None:
+        """Return the entry of the same key that is not over, if there is one; nobody adds one before the commit."""
         key = OutboxEntry.name == entry.name, OutboxEntry.unique_key == entry.unique_key
         waiting = select(OutboxEntry.id).where(*key, OutboxEntry.status.in_(WAITING))
         lock = select(func.pg_advisory_xact_lock(lock_number(entry)))
         await self.session.execute(lock.execution_options(unscoped="reads no row"))
         found: uuid.UUID | None = await self.session.scalar(waiting)
-        if found is None:
-            await self.add([entry])
-        return found or entry.id
+        return found
 
     async def unfinished(self, entry_ids: Sequence[uuid.UUID]) -> bool:
         """Tell whether any of these entries has not finished; they cannot finish before this transaction ends.
@@ -205,6 +210,11 @@ class Outbox:
         """Return an entry, or None."""
         found: OutboxEntry | None = await self.session.scalar(select(OutboxEntry).where(OutboxEntry.id == entry_id))
         return found
+
+    async def deliveries(self, event_id: uuid.UUID) -> Sequence[OutboxEntry]:
+        """Return who hears of an event, in the order of the handlers' names."""
+        found = select(OutboxEntry).where(OutboxEntry.event_id == event_id, OutboxEntry.kind == Kind.delivery)
+        return (await self.session.scalars(found.order_by(OutboxEntry.name))).all()
 
     async def start(self, entry_id: uuid.UUID) -> OutboxEntry | None:
         """Begin an attempt, and return the entry; None when it is done, discarded, or under way elsewhere."""
