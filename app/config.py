@@ -259,6 +259,13 @@ class MailSettings(Section):
     link_base: str = Field("http://127.0.0.1:8000", pattern=r"^https?://\S+[^\s/]$")
 
 
+class FileSettings(Section):
+    """The folder in which files are kept that the application writes, and for how many days."""
+
+    folder: str = ".data/files"
+    kept_days: int = Field(7, ge=1, le=3650)
+
+
 class LogSettings(Section):
     """How much is logged, and for whom: `json` for machines, `console` for people."""
 
@@ -280,6 +287,7 @@ class Settings(Section):
     tasks: TaskSettings = Field(default_factory=TaskSettings)
     tenants: TenantSettings = Field(default_factory=TenantSettings)
     mail: MailSettings = Field(default_factory=MailSettings)
+    files: FileSettings = Field(default_factory=FileSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @overload

@@ -18,6 +18,7 @@ from app.db.engine import create_engine
 from app.db.session import Database, Limits
 from app.hub import MessageHub
 from app.services import Services
+from app.services.filesystem import FolderFiles, MemoryFiles
 from app.services.mailer import FileMailer, MemoryMailer
 from app.worker import create_runner
 
@@ -66,8 +67,11 @@ def session_maker(config: Settings, engine: AsyncEngine, info: Mapping[str, Any]
 
 def outside_world(config: Settings) -> Services:
     """Return the clients of the outside world that the settings ask for."""
-    mail = config.mail
-    return Services(FileMailer(Path(mail.folder), mail.sender) if mail.folder else MemoryMailer())
+    mail, files = config.mail, config.files
+    return Services(
+        mailer=FileMailer(Path(mail.folder), mail.sender) if mail.folder else MemoryMailer(),
+        files=FolderFiles(Path(files.folder)) if files.folder else MemoryFiles(),
+    )
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,12 @@ from app.core.runner import Name, Runnable, Runner, registry
 from app.core.tasks import Task
 from app.core.unit_of_work import UnitOfWork
 from app.hub import MessageHub
+from app.modules.projects.tasks import export_projects, sweep_files
 
-TASKS: list[Task[Any]] = []
+TASKS: list[Task[Any]] = [
+    export_projects,
+    sweep_files,
+]
 
 
 def runnables() -> dict[Name, Runnable]:

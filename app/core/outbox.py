@@ -153,6 +153,16 @@ class OutboxEntry(TenantMixin, Base):
         },
     )
 
+    @property
+    def handler(self) -> str:
+        """Return the name as that of a delivery."""
+        return self.name
+
+    @property
+    def died_at(self) -> dt.datetime | None:
+        """Return when a dead letter failed for the last time."""
+        return self.finished_at
+
 
 def lock_number(entry: OutboxEntry) -> int:
     """Return the number of the lock that keeps two entries of one unique key apart."""

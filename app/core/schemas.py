@@ -4,7 +4,7 @@ import datetime as dt
 import uuid
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, StringConstraints
+from pydantic import StringConstraints
 
 from app.utils.schemas import BaseSchema, PageQuery
 
@@ -42,7 +42,7 @@ class TaskResponse(RunResponse):
 class DeliveryResponse(RunResponse):
     """One handler that hears of an event."""
 
-    handler: str = Field(validation_alias=AliasChoices("handler", "name"))
+    handler: str
 
 
 class EventResponse(BaseSchema):
@@ -73,7 +73,7 @@ class DeadLetterResponse(BaseSchema):
     attempts: int
     error: str | None
     created_at: dt.datetime
-    died_at: dt.datetime | None = Field(validation_alias=AliasChoices("died_at", "finished_at"))
+    died_at: dt.datetime | None
 
 
 class DeadLetterDetail(DeadLetterResponse):

@@ -183,6 +183,7 @@ class Dev:
             "APP_DATABASE__MIGRATE_URL": self.url("migrator"),
             "APP_BROKER__URL": self.valkey.url,
             "APP_MAIL__FOLDER": str(self.folder / "mails"),
+            "APP_FILES__FOLDER": str(self.folder / "files"),
             "APP_MAIL__LINK_BASE": self.address,
             "APP_AUTH__SIGNING_KEYS": json.dumps([signing_key(self.folder)]),
         }

@@ -30,7 +30,14 @@ def bury(cluster: Cluster, database: str) -> Bury:
     """Return what puts a dead letter into a tenant."""
 
     async def put(tenant_id: uuid.UUID, name: str = "no.such.task", *, payload: Any = None, **values: Any) -> str:
-        defaults = {"kind": "task", "status": "dead", "action": None, "key": None, "parents": [], "actor": None}
+        defaults: dict[str, Any] = {
+            "kind": "task",
+            "status": "dead",
+            "action": None,
+            "key": None,
+            "parents": [],
+            "actor": None,
+        }
         given = {**defaults, "event": None, **values, "payload": json.dumps(payload or {})}
         ((found,),) = await cluster.rows(database, INSERT, tenant=tenant_id, name=name, **given)
         return str(found)
