@@ -12,6 +12,7 @@ COMMANDS = {
     "openapi": ("app.commands.openapi", "Print the OpenAPI document."),
     "create-superuser": ("app.commands.superuser", "Create a superuser, or make one of a known person."),
     "purge": ("app.commands.purge", "Remove for good what was deleted long enough ago."),
+    "scheduler": ("app.commands.scheduler", "Enqueue periodic tasks when they are due."),
     "check": ("app.commands.check", "Check the configuration and the facts of the database."),
 }
 """Command -> the module whose `run` it is, and what it does."""

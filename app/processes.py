@@ -13,6 +13,7 @@ from app.config import Settings, as_role
 from app.core.inline import InlineTransport
 from app.core.limits import RateLimits
 from app.core.relay import Relay
+from app.core.schedule import Scheduler
 from app.core.unit_of_work import UnitOfWork
 from app.db.engine import create_engine
 from app.db.session import Database, Limits
@@ -20,7 +21,7 @@ from app.hub import MessageHub
 from app.services import Services
 from app.services.filesystem import FolderFiles, MemoryFiles
 from app.services.mailer import FileMailer, MemoryMailer
-from app.worker import create_runner
+from app.worker import SCHEDULE, create_runner
 
 GRACE = 10.0
 """Seconds that what runs has for its end when its process stops; then the outbox gets it back."""
@@ -100,8 +101,9 @@ async def inline(config: Settings, api: UnitOfWork, roles: Roles) -> AsyncIterat
     relay_engine = create_engine(config.database, roles.relay, 2)
     transport = InlineTransport(create_runner(pools.work, config), config.tasks.concurrency)
     relay = Relay(relay_engine, transport, config.tasks)
+    scheduler = Scheduler(pools.work, SCHEDULE)
     transport.freed = pools.work.wake = api.wake = relay.wake
-    running = asyncio.create_task(relay.run())
+    running = asyncio.gather(relay.run(), scheduler.run())
     try:
         yield
     finally:

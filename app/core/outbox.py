@@ -119,7 +119,6 @@ class OutboxEntry(TenantMixin, Base):
         ),
         Index("ix_outbox_entries_event", "tenant_id", "event_id", postgresql_where=text("event_id is not null")),
         Index("ix_outbox_entries_status", "tenant_id", "status", "created_at", "id"),
-        Index("ix_outbox_entries_parents", "depends_on", postgresql_using="gin"),
         Index(
             "uq_outbox_entries_unique_key",
             "tenant_id",
