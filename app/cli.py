@@ -15,6 +15,10 @@ COMMANDS = {
     "create-superuser": ("app.commands.superuser", "Create a superuser, or make one of a known person."),
     "purge": ("app.commands.purge", "Remove for good what was deleted long enough ago."),
     "audit": ("app.commands.audit", "Verify that the audit is whole: app audit verify."),
+    "events": ("app.commands.events", "Print which event moves what."),
+    "tasks": ("app.commands.tasks", "See which tasks there are, and run one by hand."),
+    "dead-letters": ("app.commands.dead_letters", "See and settle what failed for good, in all tenants."),
+    "scheduler": ("app.commands.scheduler", "Enqueue periodic tasks when they are due."),
     "check": ("app.commands.check", "Check the configuration and the facts of the database."),
 }
 """Command -> the module whose `run` it is, and what it does."""

@@ -270,6 +270,13 @@ class AuditSettings(Section):
     anchor: str = ""
 
 
+class FileSettings(Section):
+    """The folder in which files are kept that the application writes, and for how many days."""
+
+    folder: str = ".data/files"
+    kept_days: int = Field(7, ge=1, le=3650)
+
+
 class LogSettings(Section):
     """How much is logged, and for whom: `json` for machines, `console` for people."""
 
@@ -292,6 +299,7 @@ class Settings(Section):
     tenants: TenantSettings = Field(default_factory=TenantSettings)
     mail: MailSettings = Field(default_factory=MailSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
+    files: FileSettings = Field(default_factory=FileSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @overload

@@ -16,6 +16,7 @@ from app.auth.events import (
     UserEnabled,
 )
 from app.core.context import Context
+from app.core.dead_letters import DeadLetterDiscarded, DeadLetterRequeued
 from app.core.events import ApplicationEvent, Event, JobRefused
 from app.core.outbox import Outbox
 from app.core.reactions import Delivery, Reaction, check_signature, delivered, entries
@@ -91,6 +92,8 @@ class MessageHub:
         ProjectUpdated: [],
         ProjectDeleted: [],
         ProjectRestored: [],
+        DeadLetterRequeued: [],
+        DeadLetterDiscarded: [],
     }
 
     @classmethod

@@ -18,14 +18,16 @@ from app.core.broker import Announcer, BrokerTransport, SealedWorker, listen, qu
 from app.core.inline import InlineTransport
 from app.core.limits import RateLimits
 from app.core.relay import Relay, Transport
+from app.core.schedule import Scheduler
 from app.core.seals import Seals
 from app.core.unit_of_work import UnitOfWork
 from app.db.engine import create_engine
 from app.db.session import Database, Limits
 from app.hub import MessageHub
 from app.services import Services
+from app.services.filesystem import FolderFiles, MemoryFiles
 from app.services.mailer import FileMailer, MemoryMailer
-from app.worker import create_runner
+from app.worker import SCHEDULE, create_runner
 
 GRACE = 10.0
 """Seconds that what runs has for its end when its process stops; then the outbox gets it back."""
@@ -64,13 +66,19 @@ class Pools:
 def session_maker(config: Settings, engine: AsyncEngine, info: Mapping[str, Any]) -> async_sessionmaker[Database]:
     """Return what makes sessions on a pool."""
     limits = Limits(config.database.statement_timeout, config.database.lock_timeout, config.database.idle_timeout)
-    return async_sessionmaker(engine, class_=Database, expire_on_commit=False, info=dict(info), limits=limits)
+    # A closed session stays closed: what outlives its unit of work, such as a thread, must not begin another one.
+    return async_sessionmaker(
+        engine, class_=Database, expire_on_commit=False, close_resets_only=False, info=dict(info), limits=limits
+    )
 
 
 def outside_world(config: Settings) -> Services:
     """Return the clients of the outside world that the settings ask for."""
-    mail = config.mail
-    return Services(FileMailer(Path(mail.folder), mail.sender) if mail.folder else MemoryMailer())
+    mail, files = config.mail, config.files
+    return Services(
+        mailer=FileMailer(Path(mail.folder), mail.sender) if mail.folder else MemoryMailer(),
+        files=FolderFiles(Path(files.folder)) if files.folder else MemoryFiles(),
+    )
 
 
 @dataclass(frozen=True)
@@ -132,9 +140,12 @@ async def inline(config: Settings, api: Pools, roles: Roles) -> AsyncIterator[No
     transport = InlineTransport(create_runner(pools.work, config), config.tasks.concurrency)
     async with relaying(config, roles.relay, transport) as relay:
         transport.freed = pools.work.wake = work.wake = relay.wake
+        scheduling = asyncio.create_task(Scheduler(pools.work, SCHEDULE).run())
         try:
             yield
         finally:
+            scheduling.cancel()
+            await asyncio.wait({scheduling})
             await transport.stop(GRACE)
             await pools.close()
 
@@ -167,6 +178,17 @@ async def relay(config: Settings) -> None:
         async with until_signalled(listening.cancel):
             await asyncio.wait({listening})
     transport.close()
+
+
+async def schedule(config: Settings) -> None:
+    """Be a scheduler, until a signal, which ends it between two transactions, or rolls one back."""
+    pools = Pools.open(config, Roles.of(config).worker)
+    scheduling = asyncio.create_task(Scheduler(pools.work, SCHEDULE).run())
+    async with until_signalled(scheduling.cancel):
+        await asyncio.wait({scheduling})
+    await pools.close()
+    if not scheduling.cancelled():
+        scheduling.result()
 
 
 def seals(config: Settings) -> Seals:

@@ -1,14 +1,31 @@
-"""What a worker can carry out: the literal list of tasks, and the handlers that `app.hub` names."""
+"""What a worker can carry out: the literal list of tasks, when the periodic ones run, and the hub's handlers."""
 
+import datetime as dt
 from typing import Any
 
+from app.auth.tasks import purge_sign_ins
 from app.config import Settings
 from app.core.runner import Name, Runnable, Runner, registry
+from app.core.schedule import Line, check_schedule, cron, every
 from app.core.tasks import Task
 from app.core.unit_of_work import UnitOfWork
 from app.hub import MessageHub
+from app.modules.projects.tasks import export_projects, sweep_files
+from app.tenants.tasks import purge_tenants
 
-TASKS: list[Task[Any]] = []
+TASKS: list[Task[Any]] = [
+    export_projects,
+    sweep_files,
+    purge_tenants,
+    purge_sign_ins,
+]
+
+SCHEDULE: list[Line] = [
+    every(dt.timedelta(hours=1), sweep_files),
+    cron("10 3 * * *", purge_tenants),
+    cron("40 3 * * *", purge_sign_ins),
+]
+"""Times are UTC."""
 
 
 def runnables() -> dict[Name, Runnable]:
@@ -17,9 +34,15 @@ def runnables() -> dict[Name, Runnable]:
     return registry([*MessageHub.deliveries().items(), *named])
 
 
-def create_runner(work: UnitOfWork, config: Settings) -> Runner:
-    """Return what carries entries out; raises TypeError for a task that asks for a queue that nobody serves."""
+def check(config: Settings) -> None:
+    """Raise TypeError for a table that cannot work: a queue that nobody serves, a schedule of what is no task."""
     for task in TASKS:
         if task.options.queue not in config.tasks.queues:
             raise TypeError(f"{task.name} asks for queue {task.options.queue}: tasks.queues has none of it")
+    check_schedule(SCHEDULE, TASKS)
+
+
+def create_runner(work: UnitOfWork, config: Settings) -> Runner:
+    """Return what carries entries out; raises TypeError for tables that cannot work."""
+    check(config)
     return Runner(work, runnables(), config.tasks)

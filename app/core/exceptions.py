@@ -56,8 +56,43 @@ class TaskNotFoundError(NotFoundError):
     code = "task_not_found"
 
 
+class EventNotFoundError(NotFoundError):
+    """There is no such event here that anybody hears of after its commit."""
+
+    code = "event_not_found"
+
+
+class DeadLetterNotFoundError(NotFoundError):
+    """There is no such dead letter here."""
+
+    code = "dead_letter_not_found"
+
+
+class DeadLetterSettledError(ConflictError):
+    """This is no dead letter any more, or not yet: it waits, runs, or is over."""
+
+    code = "dead_letter_settled"
+
+
+class DeadLetterRefusedError(ConflictError):
+    """This job was found in the broker, and nobody here had sent it: it can be discarded, never run."""
+
+    code = "dead_letter_refused"
+
+
+class KeyWaitsError(ConflictError):
+    """Another task of the same key waits or runs. Try again when it is over, or discard this one."""
+
+    code = "unique_key_waits"
+    constraint = "uq_outbox_entries_unique_key"
+
+
 class TaskArgumentsError(ValueError):
     """A task was called with arguments that it does not take."""
+
+
+class TaskResultError(ValueError):
+    """A task returned what cannot be kept: JSON does not know it, or it is too large."""
 
 
 class TaskTenantError(ValueError):

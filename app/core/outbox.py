@@ -31,6 +31,8 @@ from app.db.tenancy import Relayed
 LEASE = dt.timedelta(seconds=15)
 """How long an entry is a worker's without a sign of life."""
 
+PATIENCE = "60s"
+"""How long a task that has done its work waits for those who enqueue what depends on it."""
 
 UNSEEN = {"synchronize_session": False}
 """For statements about rows that no session holds."""
@@ -67,6 +69,8 @@ def one_of(column: str, words: type[StrEnum]) -> str:
 
 
 WAITING = (Status.deferred, Status.queued, Status.sent, Status.started)
+PASSED = (Status.finished, Status.discarded)
+"""Nobody waits for these: a discarded task took those along that had waited for it."""
 STARTABLE = (Status.queued, Status.sent, Status.dead)
 """A dead entry starts when somebody requeued its job in the broker."""
 
@@ -122,7 +126,6 @@ class OutboxEntry(TenantMixin, Base):
         ),
         Index("ix_outbox_entries_event", "tenant_id", "event_id", postgresql_where=text("event_id is not null")),
         Index("ix_outbox_entries_status", "tenant_id", "status", "created_at", "id"),
-        Index("ix_outbox_entries_parents", "depends_on", postgresql_using="gin"),
         Index(
             "uq_outbox_entries_unique_key",
             "tenant_id",
@@ -156,6 +159,16 @@ class OutboxEntry(TenantMixin, Base):
         },
     )
 
+    @property
+    def handler(self) -> str:
+        """Return the name as that of a delivery."""
+        return self.name
+
+    @property
+    def died_at(self) -> dt.datetime | None:
+        """Return when a dead letter failed for the last time."""
+        return self.finished_at
+
 
 def lock_number(entry: OutboxEntry) -> int:
     """Return the number of the lock that keeps two entries of one unique key apart."""
@@ -183,21 +196,28 @@ class Outbox:
 
         Two at once take turns: the second waits for the first one's commit.
         """
-        key = OutboxEntry.name == entry.name, OutboxEntry.unique_key == entry.unique_key
-        waiting = select(OutboxEntry.id).where(*key, OutboxEntry.status.in_(WAITING))
-        await self.session.execute(select(func.pg_advisory_xact_lock(lock_number(entry))))
-        found: uuid.UUID | None = await self.session.scalar(waiting)
+        found = await self.waiting(entry)
         if found is None:
             await self.add([entry])
         return found or entry.id
 
+    async def waiting(self, entry: OutboxEntry) -> uuid.UUID | None:
+        """Return the entry of the same key that is not over, if there is one; nobody adds one before the commit."""
+        key = OutboxEntry.name == entry.name, OutboxEntry.unique_key == entry.unique_key
+        waiting = select(OutboxEntry.id).where(*key, OutboxEntry.status.in_(WAITING))
+        lock = select(func.pg_advisory_xact_lock(lock_number(entry)))
+        await self.session.execute(lock.execution_options(unscoped="reads no row"))
+        found: uuid.UUID | None = await self.session.scalar(waiting)
+        return found
+
     async def unfinished(self, entry_ids: Sequence[uuid.UUID]) -> bool:
         """Tell whether any of these entries has not finished; they cannot finish before this transaction ends.
 
-        Raises `TaskNotFoundError` for one that is gone or was discarded.
+        Their signs of life go on: the lock is the weakest there is, and `hold` alone waits for it. Raises
+        `TaskNotFoundError` for one that is gone or was discarded.
         """
-        found = select(OutboxEntry.status).where(OutboxEntry.id.in_(entry_ids)).with_for_update(read=True)
-        states = (await self.session.scalars(found)).all()
+        found = select(OutboxEntry.status).where(OutboxEntry.id.in_(entry_ids)).order_by(OutboxEntry.id)
+        states = (await self.session.scalars(found.with_for_update(read=True, key_share=True))).all()
         if len(states) < len(set(entry_ids)) or Status.discarded in states:
             raise TaskNotFoundError("A task that this one waits for is gone.")
         return any(status != Status.finished for status in states)
@@ -212,6 +232,11 @@ class Outbox:
         """Return an entry, or None."""
         found: OutboxEntry | None = await self.session.scalar(select(OutboxEntry).where(OutboxEntry.id == entry_id))
         return found
+
+    async def deliveries(self, event_id: uuid.UUID) -> Sequence[OutboxEntry]:
+        """Return who hears of an event, in the order of the handlers' names."""
+        found = select(OutboxEntry).where(OutboxEntry.event_id == event_id, OutboxEntry.kind == Kind.delivery)
+        return (await self.session.scalars(found.order_by(OutboxEntry.name))).all()
 
     async def start(self, entry_id: uuid.UUID) -> OutboxEntry | None:
         """Begin an attempt, and return the entry; None when it is done, discarded, or under way elsewhere."""
@@ -241,6 +266,8 @@ class Outbox:
 
     async def finish(self, entry: OutboxEntry, result: Any = None) -> None:
         """End an attempt well, in the transaction of its effect; raises `LeaseLostError` when it is another's now."""
+        if entry.kind == Kind.task:
+            await self.hold(entry.id)
         values = {"status": Status.finished, "finished_at": func.now(), "error": None, "result": result}
         if not await self._move(entry, {**values, "lease_until": None}):
             raise LeaseLostError(entry.name)
@@ -261,22 +288,37 @@ class Outbox:
         if await self._move(entry, {**values, "attempts": OutboxEntry.attempts - 1}):
             self.ctx.work.wake()
 
+    async def hold(self, entry_id: uuid.UUID) -> OutboxEntry | None:
+        """Return an entry, locked, once those who enqueue what depends on it have committed: their entries show now."""
+        patience = select(func.set_config("lock_timeout", PATIENCE, True))
+        await self.session.execute(patience.execution_options(unscoped="reads no row"))
+        held = select(OutboxEntry).where(OutboxEntry.id == entry_id).with_for_update()
+        found: OutboxEntry | None = await self.session.scalar(held.execution_options(populate_existing=True))
+        return found
+
     async def release_dependents(self, entry_id: uuid.UUID) -> None:
         """Queue the tasks that waited for this one alone.
 
         They are locked first: of two parents that finish together, the second then sees that the first has finished.
         """
-        waits = any_(OutboxEntry.depends_on) == entry_id, OutboxEntry.status == Status.deferred
-        found = await self.session.scalars(select(OutboxEntry.id).where(*waits).with_for_update())
-        if children := found.all():
+        children = await self.dependents(entry_id)
+        if children:
             parent = aliased(OutboxEntry)
-            unfinished = (parent.id == any_(OutboxEntry.depends_on)) & (parent.status != Status.finished)
+            unfinished = (parent.id == any_(OutboxEntry.depends_on)) & parent.status.not_in(PASSED)
             ready = update(OutboxEntry).where(
                 OutboxEntry.id.in_(children), ~select(parent.id).where(unfinished).correlate(OutboxEntry).exists()
             )
             due = func.greatest(OutboxEntry.due_at, func.now())
             await self.session.execute(ready.values(status=Status.queued, due_at=due).execution_options(**UNSEEN))
             self.ctx.work.wake()
+
+    async def dependents(self, entry_id: uuid.UUID) -> Sequence[uuid.UUID]:
+        """Return the tasks that wait for this one, locked."""
+        waits = OutboxEntry.status == Status.deferred, any_(OutboxEntry.depends_on) == entry_id
+        found = await self.session.scalars(
+            select(OutboxEntry.id).where(*waits).order_by(OutboxEntry.id).with_for_update()
+        )
+        return found.all()
 
     async def _move(self, entry: OutboxEntry, values: dict[str, Any]) -> bool:
         """Change an entry if the attempt that this one began is under way."""

@@ -54,7 +54,7 @@ class RunTimeoutError(Exception):
 
 
 class RunEscapedError(Exception):
-    """A run wanted to end more than itself: it raised SystemExit or KeyboardInterrupt, or cancelled itself."""
+    """A run wanted to end more than itself: it raised SystemExit or the like, or cancelled itself."""
 
 
 class RunFailedError(Exception):
@@ -136,7 +136,9 @@ class Runner:
             ctx = replace(begun, on_behalf_of=entry.on_behalf_of, entry_id=entry.id)
             try:
                 result = await runnable.run(ctx, entry)
-            except (SystemExit, KeyboardInterrupt) as error:
+            except (Exception, asyncio.CancelledError):
+                raise
+            except BaseException as error:
                 raise RunEscapedError(f"it raised {type(error).__name__}") from error
             await Outbox(ctx).finish(entry, result)
 
@@ -184,5 +186,13 @@ def describe(error: Exception) -> str:
     elif isinstance(error, DBAPIError):
         said = f"{type(error.orig).__name__}: the database refused a statement"
     else:
-        said = f"{type(error).__name__}: {error}"
+        said = f"{type(error).__name__}: {printed(error)}"
     return redact(said)[:LONGEST_ERROR]
+
+
+def printed(error: Exception) -> str:
+    """Return what an exception says of itself; one that fails at that must not take the run's end with it."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - whatever a foreign class raises
+        return "(it does not say)"

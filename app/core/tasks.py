@@ -22,14 +22,16 @@ from typing import Any, Concatenate, Generic, ParamSpec, get_type_hints, overloa
 
 import anyio.from_thread
 import anyio.to_thread
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from sqlalchemy import func
 
 from app.core.context import Context
-from app.core.exceptions import TaskArgumentsError, TaskNotFoundError, TaskTenantError
+from app.core.exceptions import TaskArgumentsError, TaskNotFoundError, TaskResultError, TaskTenantError
 from app.core.outbox import Kind, Outbox, OutboxEntry, Status
+from app.core.payloads import checked, read, refuse_unkept, to_values
 from app.core.reactions import name_of
 from app.db.tenancy import SYSTEM_TENANT_ID
+from app.extensions.logs import get_logger
 from app.utils.helpers import uuid7
 
 P = ParamSpec("P")
@@ -39,10 +41,19 @@ OVER = frozenset({Status.finished, Status.dead, Status.discarded})
 FIRST_LOOK, LONGEST_LOOK = 0.01, 0.5
 """Seconds between two looks of a handle at its entry; doubled each time."""
 
+MOST_RETRIES = 100
+LONGEST_DELAY = dt.timedelta(days=3650)
+LONGEST_KEY = 200
+
+log = get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How one call differs: `unique` is a key of which one entry of a task can wait at a time."""
+    """How one call differs: `unique` is a key of which one entry of a task can wait at a time.
+
+    Raises ValueError for what cannot be meant: a moment without a zone, a delay into the past, an empty key.
+    """
 
     queue: str
     retries: int
@@ -50,6 +61,17 @@ class Options:
     at: dt.datetime | None = None
     depends_on: tuple[uuid.UUID, ...] = ()
     unique: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what was asked for."""
+        if not 0 <= self.retries <= MOST_RETRIES:
+            raise ValueError(f"retries={self.retries}: say 0 to {MOST_RETRIES}")
+        if not dt.timedelta(0) <= self.delay <= LONGEST_DELAY:
+            raise ValueError(f"delay={self.delay}: say 0 to {LONGEST_DELAY.days} days")
+        if self.at is not None and self.at.utcoffset() is None:
+            raise ValueError(f"at={self.at.isoformat()} has no time zone: say dt.datetime(..., tzinfo=dt.UTC)")
+        if self.unique is not None and not 1 <= len(self.unique) <= LONGEST_KEY:
+            raise ValueError(f"unique={self.unique[:20]!r}: say 1 to {LONGEST_KEY} characters")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,31 +114,57 @@ class Task(Generic[P]):
         """Return the arguments as JSON values, checked; raises `TaskArgumentsError`."""
         try:
             given = inspect.signature(self.function).bind(None, *args, **kwargs).arguments
-            return {name: self.readers[name].dump_python(given[name], mode="json") for name in [*given][1:]}
-        except (TypeError, ValidationError) as error:
-            raise TaskArgumentsError(f"{self.name}: {error}") from error
+        except TypeError as error:
+            raise TaskArgumentsError(f"{self.name}: {error}") from None
+        packed = {}
+        for name in [*given][1:]:
+            try:
+                packed[name] = checked(given[name], self.readers[name])
+                refuse_unkept(packed)
+            except ValueError as error:
+                raise TaskArgumentsError(f"{self.name}: {name}: {error}") from None
+        return packed
 
     def unpack(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments that were packed, in their types; raises `TaskArgumentsError` for what does not fit."""
+        """Return the arguments that were packed, in their types; raises `TaskArgumentsError` for what does not fit.
+
+        What was enqueued before a deployment may lack an argument, or bring one that the function takes no more.
+        """
         found = {}
         for name, value in payload.items():
             if name not in self.readers:
-                raise TaskArgumentsError(f"{self.name} takes no {name}; it was enqueued by other code")
+                raise TaskArgumentsError(f"{self.name} takes no {name}: it was enqueued by other code")
             try:
-                found[name] = self.readers[name].validate_python(value)
-            except ValidationError as error:
-                said = error.errors(include_url=False, include_input=False)[0]["msg"]
-                raise TaskArgumentsError(f"{self.name}: {name} does not fit: {said}") from None
+                found[name] = read(value, self.readers[name])
+            except ValueError as error:
+                raise TaskArgumentsError(f"{self.name}: {name}: {error}") from None
+        try:
+            inspect.signature(self.function).bind(None, **found)
+        except TypeError as error:
+            raise TaskArgumentsError(f"{self.name}: {error}: it was enqueued by other code") from None
         return found
 
     async def run(self, ctx: Context, entry: OutboxEntry) -> Any:
-        """Call the function with the arguments of an entry; return its result as a JSON value."""
+        """Call the function with the arguments of an entry; return its result as JSON values.
+
+        Raises `TaskResultError` for a result that JSON or the outbox cannot hold, and whatever the function raises.
+        """
         call: Callable[[], Any] = partial(self.function, ctx, **self.unpack(entry.payload))
-        result = await call() if inspect.iscoroutinefunction(self.function) else await anyio.to_thread.run_sync(call)
-        return ANYTHING.dump_python(result, mode="json")
+        result = await call() if inspect.iscoroutinefunction(self.function) else await self.run_in_thread(call)
+        try:
+            values = to_values(result)
+            refuse_unkept(values)
+        except ValueError as error:
+            raise TaskResultError(f"{type(result).__name__}: {error}") from None
+        return values
 
-
-ANYTHING: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="null"))
+    async def run_in_thread(self, call: Callable[[], Any]) -> Any:
+        """Call a plain function; cancelled, leave it to itself: nothing ends a thread, and its session is closed."""
+        try:
+            return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+        except asyncio.CancelledError:
+            log.warning("thread_abandoned", name=self.name)
+            raise
 
 
 @overload
@@ -139,7 +187,11 @@ def task(
     timeout: float = 600.0,
     system: bool = False,
 ) -> Task[P] | Callable[[Function[P]], Task[P]]:
-    """Make a function a task; raises TypeError for one whose first parameter is no Context, or with untyped ones."""
+    """Make a function a task; raises TypeError for one whose first parameter is no Context, or with untyped ones.
+
+    A run is cut off after `timeout` seconds. A plain function cannot be: its effects on the database are undone, but
+    its thread goes on.
+    """
 
     def make(function: Function[P]) -> Task[P]:
         options = Options(queue=queue, retries=retries)
@@ -151,11 +203,14 @@ def task(
 def readers_of(function: Callable[..., Any]) -> dict[str, TypeAdapter[Any]]:
     """Return how to read each parameter but the first, which is the Context."""
     hints = get_type_hints(function, include_extras=True)
-    first, *others = inspect.signature(function).parameters.values()
-    if hints.get(first.name) is not Context:
+    parameters = [*inspect.signature(function).parameters.values()]
+    if not parameters or hints.get(parameters[0].name) is not Context:
         raise TypeError(f"{function.__qualname__}: the first parameter of a task is `ctx: Context`")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{function.__qualname__} yields: a task returns")
+    others = parameters[1:]
     for one in others:
-        if one.name not in hints or one.kind in {one.VAR_POSITIONAL, one.VAR_KEYWORD}:
+        if one.name not in hints or one.kind in {one.POSITIONAL_ONLY, one.VAR_POSITIONAL, one.VAR_KEYWORD}:
             raise TypeError(f"{function.__qualname__}: {one} needs a name and a type of its own")
     return {one.name: TypeAdapter(hints[one.name]) for one in others}
 
@@ -239,8 +294,11 @@ def enqueue_sync(ctx: Context, task: Task[P], *args: P.args, **kwargs: P.kwargs)
 async def report(ctx: Context, **progress: Any) -> None:
     """Show how far the task of this Context is, say `done=10, total=200`; seen at once, whatever becomes of the task.
 
-    Outside of a task it does nothing, so that a service may report whoever calls it.
+    Outside of a task it does nothing, so that a service may report whoever calls it. Raises ValueError for values that
+    JSON cannot hold.
     """
     if ctx.entry_id is not None:
+        values = to_values(progress)
+        refuse_unkept(values)
         async with ctx.separate() as beside:
-            await Outbox(beside).report(ctx.entry_id, progress)
+            await Outbox(beside).report(ctx.entry_id, values)

@@ -57,7 +57,9 @@ class Roles:
                 " end $$"
             )
         yield f"grant {self.owner} to {self.migrator}"
-        yield f"grant {self.admin} to {self.rw} with inherit false, set true"
+        # The worker looks across tenants for what is to be purged.
+        for role in (self.rw, self.worker):
+            yield f"grant {self.admin} to {role} with inherit false, set true"
 
 
 def roles() -> Roles:

@@ -160,7 +160,7 @@ class Dev:
             async with step("Demo data"):
                 access = await seed(self.url("rw"))
                 await promote(self.url("migrator"), DEMO_SUPERUSER)
-        async with step("Relay and workers"):
+        async with step("Relay, scheduler and workers"):
             for part in self.beside():
                 await self.supervisor.add(part)
         async with step("API"):
@@ -183,6 +183,7 @@ class Dev:
     def beside(self) -> Iterator[Child]:
         """Yield the processes of what comes after a commit."""
         yield self.child("relay")
+        yield self.child("scheduler")
         for _ in range(self.workers):
             yield self.child("worker", "--drain", str(DRAIN))
 
@@ -202,6 +203,7 @@ class Dev:
             "APP_TASKS__MODE": "worker",
             "APP_AUDIT__ANCHOR": str(self.folder / "audit-anchor.json"),
             "APP_MAIL__FOLDER": str(self.folder / "mails"),
+            "APP_FILES__FOLDER": str(self.folder / "files"),
             "APP_MAIL__LINK_BASE": self.address,
             "APP_AUTH__SIGNING_KEYS": json.dumps([signing_key(self.folder)]),
         }

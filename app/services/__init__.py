@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from app.services.filesystem import FileStore, MemoryFiles
 from app.services.mailer import Mailer, MemoryMailer
 
 
@@ -10,3 +11,4 @@ class Services:
     """What of the outside world a Context brings; without more said, nothing leaves the process."""
 
     mailer: Mailer = field(default_factory=MemoryMailer)
+    files: FileStore = field(default_factory=MemoryFiles)

@@ -1,6 +1,6 @@
 """What can have happened to a project."""
 
-from app.core.events import Event
+from app.core.events import ApplicationEvent, Event
 
 
 class ProjectCreated(Event):
@@ -26,3 +26,9 @@ class ProjectRestored(Event):
     """A deleted project came back."""
 
     action = "project.restored"
+
+
+class ProjectsDownloaded(ApplicationEvent):
+    """Somebody took a file with projects away; `object_id` is the export's."""
+
+    action = "project_export.downloaded"

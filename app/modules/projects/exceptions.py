@@ -14,3 +14,9 @@ class ProjectNameTakenError(ConflictError):
 
     code = "project_name_taken"
     constraint = "uq_projects_name"
+
+
+class ExportNotFoundError(NotFoundError):
+    """There is no such export here, or it is not finished, or was removed since."""
+
+    code = "export_not_found"

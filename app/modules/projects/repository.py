@@ -1,9 +1,13 @@
 """The queries of projects."""
 
+from collections.abc import AsyncIterator
+
+from sqlalchemy import func, select
+
 from app.db.repository import Repository
 from app.modules.projects.exceptions import ProjectNotFoundError
 from app.modules.projects.models import Project
-from app.modules.projects.schemas import ProjectQuery, ProjectResponse
+from app.modules.projects.schemas import ProjectQuery, ProjectResponse, ProjectStatus
 from app.utils.schemas import Page
 
 
@@ -12,6 +16,27 @@ class ProjectRepository(Repository[Project]):
 
     model = Project
     missing = ProjectNotFoundError
+
+    async def batches(self, status: ProjectStatus | None, size: int) -> AsyncIterator[list[ProjectResponse]]:
+        """Yield every project that is there from beginning to end, so many at a time, the oldest first.
+
+        Each batch is a statement of its own, from where the last one ended: memory stays flat, however many there are.
+        """
+        columns = [getattr(Project, name) for name in ProjectResponse.model_fields]
+        statement = select(*columns).order_by(Project.id).limit(size)
+        if status is not None:
+            statement = statement.where(Project.status == status)
+        page = statement
+        while rows := (await self.session.execute(page)).all():
+            yield [ProjectResponse.model_validate(row) for row in rows]
+            page = statement.where(Project.id > rows[-1].id)
+
+    async def count(self, status: ProjectStatus | None) -> int:
+        """Return how many projects there are."""
+        statement = select(func.count(Project.id))
+        if status is not None:
+            statement = statement.where(Project.status == status)
+        return await self.session.scalar(statement) or 0
 
     async def list(self, query: ProjectQuery) -> Page[ProjectResponse]:
         """Return one page of the projects that the query asks for."""

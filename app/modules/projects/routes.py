@@ -4,18 +4,55 @@ import uuid
 from typing import Annotated
 
 from fastapi import Query, Response
+from fastapi.responses import StreamingResponse
 
 from app.auth.permissions import access_control
+from app.core.context import Context
 from app.core.dependencies import Expected
 from app.core.preconditions import etag, with_etag
 from app.core.routing import Router, cbv
+from app.core.schemas import TaskAccepted
+from app.core.tasks import enqueue
 from app.modules.projects.models import Project
 from app.modules.projects.permissions import ProjectPermission, may_change, may_restore
-from app.modules.projects.schemas import ProjectCreate, ProjectQuery, ProjectResponse, ProjectUpdate
-from app.modules.projects.services import ProjectService
+from app.modules.projects.schemas import ProjectCreate, ProjectExport, ProjectQuery, ProjectResponse, ProjectUpdate
+from app.modules.projects.services import ExportService, ProjectService
+from app.modules.projects.tasks import export_projects
 from app.utils.schemas import DefaultResponse, Page
 
 router = Router(prefix="/projects", tags=["projects"], module="projects")
+
+
+NDJSON = "application/x-ndjson"
+
+
+@cbv(router)
+class ExportRoutes:
+    """Projects in files."""
+
+    context: Context
+    exports: ExportService
+
+    @router.post("/export", status_code=202)
+    @access_control(ProjectPermission.read)
+    async def export(self, response: Response, data: ProjectExport | None = None) -> TaskAccepted:
+        """Begin to write the projects into a file; the task's result says where it is."""
+        handle = await enqueue(self.context, export_projects, data.status if data else None)
+        url = f"/api/v1/core/tasks/{handle.id}"
+        response.headers["Location"] = url
+        return TaskAccepted(task_id=handle.id, status_url=url)
+
+    @router.get(
+        "/exports/{export_id}",
+        response_class=StreamingResponse,
+        responses={200: {"content": {NDJSON: {"schema": {"type": "string"}}}, "description": "One project a line."}},
+    )
+    @access_control(ProjectPermission.read)
+    async def download(self, export_id: uuid.UUID) -> StreamingResponse:
+        """Fetch a file that was written."""
+        size, content = await self.exports.open(export_id)
+        headers = {"Content-Disposition": f'attachment; filename="projects-{export_id}.ndjson"'}
+        return StreamingResponse(content, media_type=NDJSON, headers={**headers, "Content-Length": str(size)})
 
 
 @cbv(router)

@@ -51,3 +51,17 @@ class ProjectResponse(BaseSchema):
     version: int
     created_at: dt.datetime
     updated_at: dt.datetime
+
+
+class ProjectExport(InputSchema):
+    """Which projects an export holds: all that are not deleted, unless it says more."""
+
+    status: ProjectStatus | None = None
+
+
+class ExportResult(BaseSchema):
+    """What an export's task returns: where the file is, how many projects it holds, and its bytes."""
+
+    file: str
+    count: int
+    size: int
