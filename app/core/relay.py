@@ -151,8 +151,10 @@ class Relay:
             self.news.clear()
             sent = await self.guarded(self.send_due)
             if not sent:
+                # Not wait_for: before Python 3.12 it swallows a cancellation that meets the news, and never ends.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.news.wait(), self.config.poll_seconds)
+                    async with asyncio.timeout(self.config.poll_seconds):
+                        await self.news.wait()
 
     async def repeat(self, step: Step, seconds: float) -> None:
         """Do a step again and again."""
