@@ -86,7 +86,10 @@ class MessageHub:
         ApiKeyCreated: [],
         ApiKeyRotated: [],
         ApiKeyRevoked: [],
-        ProjectCreated: [delivered(notifications_of_projects.notify_of_created_project)],
+        ProjectCreated: [
+            delivered(notifications_of_projects.notify_of_created_project),
+            delivered(notifications_of_projects.mail_of_created_project),
+        ],
         ProjectUpdated: [],
         ProjectDeleted: [],
         ProjectRestored: [],

@@ -7,8 +7,9 @@ from app.core.runner import Name, Runnable, Runner, registry
 from app.core.tasks import Task
 from app.core.unit_of_work import UnitOfWork
 from app.hub import MessageHub
+from app.modules.notifications.tasks import send_news
 
-TASKS: list[Task[Any]] = []
+TASKS: list[Task[Any]] = [send_news]
 
 
 def runnables() -> dict[Name, Runnable]:
