@@ -82,12 +82,11 @@ def include(app: FastAPI, routers: Sequence[Router]) -> None:
 
 @asynccontextmanager
 async def lifespan(_: FastAPI, pools: Pools, beside: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
-    """Check the database before the first request; after the last one, finish the jobs and close what is open."""
+    """Check the database before the first request; after the last one, close what is open."""
     try:
         await refuse_unsafe(pools.engine)
         async with beside:
             yield
-            await pools.work.drain()
     finally:
         await pools.work.limits.limiter.close()
         await pools.close()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.auth.tasks import send_reset, send_verification
 from app.config import Settings
 from app.core.runner import Name, Runnable, Runner, registry
 from app.core.tasks import Task
@@ -9,7 +10,7 @@ from app.core.unit_of_work import UnitOfWork
 from app.hub import MessageHub
 from app.modules.notifications.tasks import send_news
 
-TASKS: list[Task[Any]] = [send_news]
+TASKS: list[Task[Any]] = [send_reset, send_verification, send_news]
 
 
 def runnables() -> dict[Name, Runnable]:

@@ -29,6 +29,12 @@ class TokenReused(ApplicationEvent):
     outcome: str = "failure"
 
 
+class UserRegistered(Event):
+    """Somebody registered, with a tenant of their own."""
+
+    action = "user.registered"
+
+
 class UserDisabled(Event):
     """A superuser disabled an account; its sessions ended with it."""
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import TaskSettings
-from app.core.runner import describe
+from app.core.runner import CHANCE, describe
 from app.exceptions import AppError
 from app.extensions.logs import get_logger
 
@@ -153,7 +153,8 @@ class Relay:
             if not sent:
                 # Not wait_for: before Python 3.12 it swallows a cancellation that meets the news, and never ends.
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self.config.poll_seconds):
+                    # At random, so that relays do not look in step, and nobody can foretell when a delay ends.
+                    async with asyncio.timeout(self.config.poll_seconds * CHANCE.uniform(0.5, 1)):
                         await self.news.wait()
 
     async def repeat(self, step: Step, seconds: float) -> None:

@@ -83,7 +83,7 @@ async def open_lane(
     info = {} if orm_filter else {"filter_off": True}
     app = create_app(url=cluster.url("app_rw", database), session_info=info, routers=routers)
     superuser = create_async_engine(cluster.url("postgres", database))
-    async with serve(app) as client:
+    async with serve(app, relay=True) as client:
         yield Lane(app, client, superuser)
     await superuser.dispose()
     await cluster.drop(database)

@@ -9,7 +9,7 @@ from app.core.tasks import enqueue
 from app.modules.notifications.tasks import send_news
 from app.modules.projects.schemas import ProjectCreate
 from app.modules.projects.services import ProjectService
-from tests.modules.notifications.office import Office, choose, found_office
+from tests.office import Office, choose, found_office
 from tests.support import Cluster, found_team, join, register
 
 DELIVERIES = "select name, status, attempts, error from outbox_entries where name = 'notifications.tasks.send_news'"

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from httpx2 import AsyncClient
 
-from tests.modules.notifications.office import choose
+from tests.office import choose
 from tests.support import Caller, Cluster, Team, join
 
 PATH = "/notifications/preferences"
