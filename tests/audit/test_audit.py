@@ -172,7 +172,7 @@ async def test_the_application_cannot_rewrite_it(team: Team, cluster: Cluster, d
     async with engine.connect() as connection:
         enter = text("select set_config('app.tenant_id', :tenant, true)")
         await connection.execute(enter, {"tenant": str(team.owner.tenant_id)})
-        assert await connection.scalar(text("select count(*) from audit_entries")) == 1
+        assert await connection.scalar(text("select count(*) from audit_entries")) == 2
         with pytest.raises(DBAPIError, match=r"permission denied|row-level security"):
             await connection.execute(text(statement.format(other=team.stranger.tenant_id)))
     await engine.dispose()

@@ -12,7 +12,7 @@ from app.services.mailer import MemoryMailer
 from tests.examples import Examples, Operation
 from tests.isolation.lanes import Lane
 from tests.isolation.rivals import Rival
-from tests.support import Caller, register, settled_of
+from tests.support import Caller, register
 
 Values = dict[tuple[str, str], Any]
 """What is sent for parameters, by place and name."""
@@ -99,7 +99,7 @@ class Watch:
     async def look_behind(self, caller: Caller, mails: int) -> None:
         """Look at the mails since the `mails` first ones, and at every row of the caller's tenant."""
         work = self.lane.app.state.serving.gate.work
-        await settled_of(work)
+        await self.lane.settle()
         assert isinstance(work.services.mailer, MemoryMailer)
         for mail in work.services.mailer.sent[mails:]:
             self.look("a mail", f"{mail}")

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from app.core.routing import Router
 from app.main import create_app
 from app.routes import ROUTERS
-from tests.support import Cluster, serve
+from tests.support import Cluster, serve, settled_of
 
 Rows = dict[str, list[dict[str, Any]]]
 """Rows as JSON, by table."""
@@ -53,8 +53,13 @@ class Lane:
         """Return the tables that hold rows of tenants, as the catalogue knows them."""
         return [row.table_name for row in await self.run(TENANT_TABLES)]
 
+    async def settle(self) -> None:
+        """Wait until all that was left in the outbox is done."""
+        await settled_of(self.app.state.serving.gate.work)
+
     async def rows(self, tenant_id: uuid.UUID) -> Rows:
-        """Return every row of a tenant, and the tenant's own."""
+        """Return every row of a tenant, and the tenant's own, once nothing in the outbox changes them any more."""
+        await self.settle()
         found: Rows = {name: [] for name in [*await self.tables(), "tenants"]}
         keys = {name: "id" if name == "tenants" else "tenant_id" for name in found}
         parts = [
