@@ -216,7 +216,6 @@ class ServerSettings(Section):
     body_limit: int = Field(1_048_576, ge=1024, le=1_073_741_824)
     body_seconds: float = Field(20.0, gt=0, le=3600)
     idempotency_seconds: int = Field(86_400, ge=60, le=2_592_000)
-    later_seconds: float = Field(1.0, ge=0, le=60)
     json_depth: int = Field(32, ge=4, le=200)
     send_seconds: float = Field(30.0, gt=0, le=3600)
     connections: int = Field(1000, ge=10, le=100_000)
@@ -260,6 +259,7 @@ class MailSettings(Section):
 
     sender: str = Field("Groundplan <no-reply@localhost>", min_length=3, max_length=320, pattern=r"^[^\r\n]+$")
     folder: str = ""
+    delay_seconds: float = Field(1.0, ge=0, le=60)
     link_base: str = Field("http://127.0.0.1:8000", pattern=r"^https?://\S+[^\s/]$")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import ClassVar
 
 from app.audit.services import AuditService
+from app.auth import handlers as auth_mails
 from app.auth.events import (
     EmailVerified,
     LinkSent,
@@ -14,6 +15,7 @@ from app.auth.events import (
     SignedOut,
     UserDisabled,
     UserEnabled,
+    UserRegistered,
 )
 from app.core.context import Context
 from app.core.dead_letters import DeadLetterDiscarded, DeadLetterRequeued
@@ -24,6 +26,7 @@ from app.core.runner import Name, Runnable
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.modules.notifications.handlers import projects as notifications_of_projects
 from app.modules.projects.events import ProjectCreated, ProjectDeleted, ProjectRestored, ProjectUpdated
+from app.tenants import handlers as tenant_mails
 from app.tenants.events import (
     ApiKeyCreated,
     ApiKeyRevoked,
@@ -60,8 +63,9 @@ class MessageHub:
         UserDisabled: [],
         UserEnabled: [],
         SessionsEnded: [],
-        PasswordChanged: [],
-        PasswordReset: [],
+        UserRegistered: [delivered(auth_mails.mail_verification)],
+        PasswordChanged: [delivered(auth_mails.mail_changed_password)],
+        PasswordReset: [delivered(auth_mails.mail_changed_password)],
         EmailVerified: [],
         LinkSent: [],
         UserUpdated: [],
@@ -76,7 +80,7 @@ class MessageHub:
         MemberChanged: [],
         MemberRemoved: [],
         OwnershipTransferred: [],
-        InvitationSent: [],
+        InvitationSent: [delivered(tenant_mails.mail_invitation)],
         InvitationRevoked: [],
         InvitationAccepted: [],
         RoleCreated: [],
@@ -88,7 +92,10 @@ class MessageHub:
         ApiKeyRotated: [],
         ApiKeyRevoked: [],
         JobRefused: [],
-        ProjectCreated: [delivered(notifications_of_projects.notify_of_created_project)],
+        ProjectCreated: [
+            delivered(notifications_of_projects.notify_of_created_project),
+            delivered(notifications_of_projects.mail_of_created_project),
+        ],
         ProjectUpdated: [],
         ProjectDeleted: [],
         ProjectRestored: [],

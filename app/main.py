@@ -91,12 +91,11 @@ def include(app: FastAPI, routers: Sequence[Router]) -> None:
 
 @asynccontextmanager
 async def lifespan(_: FastAPI, pools: Pools, background: Background, console: Console | None) -> AsyncIterator[None]:
-    """Check the database before the first request; after the last one, finish the jobs and close what is open."""
+    """Check the database before the first request; after the last one, close what is open."""
     try:
         await refuse_unsafe(pools.engine)
         async with background():
             yield
-            await pools.work.drain()
     finally:
         if console:
             console.close()

@@ -3,17 +3,21 @@
 import datetime as dt
 from typing import Any
 
-from app.auth.tasks import purge_sign_ins
+from app.auth.tasks import purge_sign_ins, send_reset, send_verification
 from app.config import Settings
 from app.core.runner import Name, Runnable, Runner, registry
 from app.core.schedule import Line, check_schedule, cron, every
 from app.core.tasks import Task
 from app.core.unit_of_work import UnitOfWork
 from app.hub import MessageHub
+from app.modules.notifications.tasks import send_news
 from app.modules.projects.tasks import export_projects, sweep_files
 from app.tenants.tasks import purge_tenants
 
 TASKS: list[Task[Any]] = [
+    send_reset,
+    send_verification,
+    send_news,
     export_projects,
     sweep_files,
     purge_tenants,

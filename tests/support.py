@@ -1,10 +1,11 @@
 """What tests share: the cluster, people who call the API, and a look past all policies."""
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.config import Settings, settings
+from app.core.unit_of_work import UnitOfWork
 
 TEMPLATE = "app_template"
 PASSWORD = "a password of the tests"
@@ -114,18 +116,18 @@ def visitor(app: FastAPI, address: str) -> AsyncClient:
 
 
 @asynccontextmanager
-async def serve(app: FastAPI) -> AsyncIterator[AsyncClient]:
-    """Yield somebody who calls an application that is not asked to check its database first."""
-    work = app.state.serving.gate.work
+async def serve(app: FastAPI, *, relay: bool = False) -> AsyncIterator[AsyncClient]:
+    """Yield somebody who calls an application that is not asked to check its database first.
+
+    With `relay`, for a database of its own, it carries out what it leaves in the outbox.
+    """
+    work: UnitOfWork = app.state.serving.gate.work
     try:
         transport = ASGITransport(app, raise_app_exceptions=False)
-        async with (
-            app.state.background(),
-            AsyncClient(transport=transport, base_url="http://test/api/v1") as client,
-        ):
+        beside = app.state.background() if relay else nullcontext()
+        async with beside, AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
             yield client
     finally:
-        await work.drain()
         await work.limits.limiter.close()
         for sessions in (work.sessions, work.reserve):
             await sessions.kw["bind"].dispose()
@@ -176,6 +178,11 @@ UNSETTLED = """
     select name, status, error from outbox_entries
     where status in ('sent', 'started') or status = 'queued' and due_at < now() + interval '5 seconds'
 """
+
+
+async def settled_of(work: UnitOfWork) -> None:
+    """Return when nothing in the outbox that an application writes to is due or under way."""
+    await settled(Cluster(os.environ["GROUNDPLAN_TEST_CLUSTER"]), work.sessions.kw["bind"].url.database)
 
 
 async def settled(cluster: Cluster, database: str, seconds: float = 20) -> None:

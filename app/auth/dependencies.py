@@ -20,12 +20,15 @@ from app.core.context import Context, CurrentUser, OwnMembership
 from app.core.permissions import Access
 from app.core.routing import CurrentContext
 from app.core.unit_of_work import UnitOfWork
-from app.exceptions import ForbiddenError, UnauthenticatedError
+from app.exceptions import AppError, ForbiddenError, UnauthenticatedError
+from app.extensions.logs import get_logger
 from app.tenants.models import ApiKey
 from app.tenants.permissions import TenantPermission
 from app.utils.helpers import utcnow
 
 Permissions = frozenset[str]
+
+log = get_logger(__name__)
 
 LAST_USE = dt.timedelta(minutes=5)
 """How exact `last_used_at` of a key is: a write at every request would cost more than it tells."""
@@ -90,7 +93,7 @@ class DatabaseGate:
         else:
             context = replace(context, actor_id=row.id, user=current_user([row], None))
         if row.last_used_at is None or row.last_used_at < utcnow() - LAST_USE:
-            context.later(partial(note_use, row.key_id))
+            context.work.after_commit(partial(note_use, context, row.key_id))
         return context, row, self.rights.of_key(row)
 
 
@@ -120,10 +123,14 @@ def current_user(rows: Sequence[Row[Any]], session_id: uuid.UUID | None) -> Curr
     return CurrentUser(first.id, first.email, first.full_name, first.is_superuser, session_id, places)
 
 
-async def note_use(key_id: uuid.UUID, ctx: Context) -> None:
-    """Remember when a key was used."""
-    ctx.quiet("the use of a key is no change of the key")
-    await ctx.session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=utcnow()))
+async def note_use(ctx: Context, key_id: uuid.UUID) -> None:
+    """Remember when a key was used, as a request of it was carried out: if that fails, the next one tries again."""
+    try:
+        async with ctx.separate() as beside:
+            beside.quiet("the use of a key is no change of the key")
+            await beside.session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=utcnow()))
+    except AppError as error:
+        log.warning("use_of_key_not_noted", code=error.code)
 
 
 async def signed_in_as(request: Request, context: CurrentContext) -> uuid.UUID | None:

@@ -35,6 +35,12 @@ class SuperuserMade(ApplicationEvent):
     action = "user.promoted"
 
 
+class UserRegistered(Event):
+    """Somebody registered, with a tenant of their own."""
+
+    action = "user.registered"
+
+
 class UserDisabled(Event):
     """A superuser disabled an account; its sessions ended with it."""
 

@@ -4,7 +4,6 @@ None names the person: who registers with somebody else's address could write in
 """
 
 from app.config import settings
-from app.core.context import Context
 from app.services.mailer import Mail
 
 
@@ -28,24 +27,18 @@ def verification_mail(email: str, token: str) -> Mail:
     return Mail(email, f"{settings.project_name}: confirm your address", text)
 
 
-def changed_mail(email: str) -> Mail:
-    """Return the notice that a password is another now."""
+def changed_mail(email: str, message_id: str) -> Mail:
+    """Return the notice that a password is another now; it is the same message however often it is sent.
+
+    Mails with links have no such id: each has another link, and the last one works.
+    """
     text = (
         f"The password of your account at {settings.project_name} was changed, and other devices were signed out.\n\n"
         f"If it was not you, set a new one: {settings.mail.link_base}/forgot-password\n"
     )
-    return Mail(email, f"{settings.project_name}: your password was changed", text)
+    return Mail(email, f"{settings.project_name}: your password was changed", text, message_id)
 
 
 def link(page: str, token: str) -> str:
     """Return a page's address; the token stands behind the `#`, which no browser sends to a server or its log."""
     return f"{settings.mail.link_base}/{page}#token={token}"
-
-
-def post(ctx: Context, mail: Mail) -> None:
-    """Send a mail once the transaction is committed, while no connection is held."""
-
-    async def send(later: Context) -> None:
-        await later.services.mailer.send(mail)
-
-    ctx.later(send)

@@ -12,9 +12,6 @@ from app.db.session import Database
 from app.exceptions import UnauthenticatedError
 from app.services import Services
 
-Job = Callable[["Context"], Awaitable[None]]
-"""What is done later, in a unit of work of its own."""
-
 
 @dataclass(frozen=True, slots=True)
 class OwnMembership:
@@ -59,14 +56,11 @@ class Work(Protocol):
     def refuse_silence(self, session: Database) -> None:
         """Raise `SilentChangeError` when rows of a tenant changed and nobody was told."""
 
-    def later(self, job: Job) -> None:
-        """Keep a job for after the commit, for which nobody waits."""
-
     def wake(self) -> None:
         """Once committed, say that the outbox holds something new."""
 
-    async def run_hooks(self, ctx: "Context") -> None:
-        """Do what was kept for after the commit, and start the jobs."""
+    async def run_hooks(self) -> None:
+        """Do what was kept for after the commit."""
 
     def separate(self, ctx: "Context", tenant_id: uuid.UUID | None) -> "AbstractAsyncContextManager[Context]":
         """Open a unit of work of its own, to commit whatever becomes of this one."""
@@ -115,14 +109,6 @@ class Context:
     def quiet(self, reason: str) -> None:
         """Let this transaction change rows of the tenant without an event; `reason` is for the reader of the code."""
         self.work.quiet(reason)
-
-    def later(self, job: Job) -> None:
-        """Do something once this is committed, in a unit of work of its own, while the answer is on its way.
-
-        It runs in this process, once: what fails is logged, and a killed process forgets it. So it is for what somebody
-        can ask for again, such as a mail with a link.
-        """
-        self.work.later(job)
 
     async def enter(self, tenant_id: uuid.UUID, *, actor_id: uuid.UUID | None = None) -> "Context":
         """Return the context inside a tenant, same transaction; once, for a unit of work that began without one.

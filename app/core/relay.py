@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import TaskSettings
-from app.core.runner import describe
+from app.core.runner import CHANCE, describe
 from app.exceptions import AppError
 from app.extensions.logs import get_logger
 
@@ -151,8 +151,11 @@ class Relay:
             self.news.clear()
             sent = await self.guarded(self.send_due)
             if not sent:
+                # Not wait_for: before Python 3.12 it swallows a cancellation that meets the news, and never ends.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.news.wait(), self.config.poll_seconds)
+                    # At random, so that relays do not look in step, and nobody can foretell when a delay ends.
+                    async with asyncio.timeout(self.config.poll_seconds * CHANCE.uniform(0.5, 1)):
+                        await self.news.wait()
 
     async def repeat(self, step: Step, seconds: float) -> None:
         """Do a step again and again."""

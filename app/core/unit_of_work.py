@@ -1,7 +1,6 @@
 """The unit of work: one session, one transaction, one owner of the commit."""
 
 import asyncio
-import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,24 +9,14 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from app.config import settings
-from app.core.context import Context, Job
+from app.core.context import Context
 from app.core.events import ApplicationEvent, Event
 from app.core.exceptions import SilentChangeError
 from app.core.failures import translated
 from app.core.limits import RateLimits
 from app.core.reactions import Hub
 from app.db.session import Database
-from app.extensions.logs import get_logger
 from app.services import Services
-
-JOBS_AT_ONCE = 2
-"""How many jobs of `Context.later` run at the same time: they shall not take the requests' connections."""
-
-CHANCE = random.SystemRandom()
-"""Chance of our own: the state of the module's belongs to whoever seeds it."""
-
-log = get_logger(__name__)
 
 
 class UnitOfWork:
@@ -47,9 +36,6 @@ class UnitOfWork:
     ) -> None:
         self.sessions, self.hub, self.reserve = sessions, hub, reserve or sessions
         self.services, self.limits = services or Services(), limits or RateLimits()
-        self.jobs: set[asyncio.Task[None]] = set()
-        self.room = asyncio.Semaphore(JOBS_AT_ONCE)
-        self.spread = settings.server.later_seconds
         self.wake: Callable[[], None] = lambda: None
         """Tells the relay, wherever it is, that there is work; until it is replaced, the relay finds out by itself."""
 
@@ -101,34 +87,7 @@ class UnitOfWork:
                 await finish(ctx.session.commit())
         finally:
             await finish(ctx.session.close())
-        await work.run_hooks(ctx)
-
-    def start(self, ctx: Context, job: Job) -> None:
-        """Run a job for the same caller, in a unit of work of its own, while its caller goes on."""
-        task = asyncio.create_task(self.do(ctx, job))
-        self.jobs.add(task)
-        task.add_done_callback(self.jobs.discard)
-
-    async def do(self, ctx: Context, job: Job) -> None:
-        """Run a job at a random moment soon, when there is room; its failure is logged, and is nobody else's.
-
-        Were it run at once, the next request on a quiet server would be slower when there is much to do: when the
-        account that was asked for exists, say.
-        """
-        await asyncio.sleep(CHANCE.uniform(0, self.spread))
-        begun = self.begin(
-            tenant_id=ctx.tenant_id, actor_id=ctx.actor_id, request_id=ctx.request_id, address=ctx.address
-        )
-        try:
-            async with self.room, begun as own:
-                await job(replace(own, on_behalf_of=ctx.on_behalf_of))
-        except Exception:  # nobody waits for it who could be told
-            log.exception("later_failed")
-
-    async def drain(self) -> None:
-        """Wait until no job is left; for the end of the process, and for tests."""
-        while self.jobs:
-            await asyncio.wait(self.jobs)
+        await work.run_hooks()
 
 
 class Transaction:
@@ -138,7 +97,6 @@ class Transaction:
         self.unit = unit
         self.announced = False
         self.hooks: list[Callable[[], Awaitable[None]]] = []
-        self.jobs: list[Job] = []
         self.awaited = False
 
     async def emit(self, ctx: Context, event: Event) -> None:
@@ -166,22 +124,16 @@ class Transaction:
         if changed and not self.announced:
             raise SilentChangeError(f"changed {', '.join(sorted(changed))}: emit an event, or say ctx.quiet('why')")
 
-    def later(self, job: Job) -> None:
-        """Keep a job for after the commit, for which nobody waits."""
-        self.jobs.append(job)
-
     def wake(self) -> None:
         """Once committed, say that the outbox holds something new."""
         self.awaited = True
 
-    async def run_hooks(self, ctx: Context) -> None:
-        """Do what was kept for after the commit, and start the jobs."""
+    async def run_hooks(self) -> None:
+        """Do what was kept for after the commit."""
         if self.awaited:
             self.unit.wake()
         for hook in self.hooks:
             await hook()
-        for job in self.jobs:
-            self.unit.start(ctx, job)
 
     def separate(self, ctx: Context, tenant_id: uuid.UUID | None) -> AbstractAsyncContextManager[Context]:
         """Open a unit of work of its own for the same caller."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Protocol
 
@@ -22,15 +23,19 @@ LINE_BREAK = re.compile(r"[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message of plain text to one address; raises ValueError for a line break in address or subject."""
+    """A message of plain text to one address; raises ValueError for a line break in address or subject.
+
+    `message_id` says that it is the same message when it is sent again (the left half of RFC 5322's Message-ID).
+    """
 
     to: str
     subject: str
     text: str
+    message_id: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what would become a header of its own, whichever mailer takes the message."""
-        for name, value in (("to", self.to), ("subject", self.subject)):
+        for name, value in (("to", self.to), ("subject", self.subject), ("message_id", self.message_id)):
             if LINE_BREAK.search(value):
                 raise ValueError(f"a line break in `{name}` of a mail")
 
@@ -38,6 +43,9 @@ class Mail:
         """Return the message (RFC 5322)."""
         message = EmailMessage(policy=SMTP)
         message["From"], message["To"], message["Subject"] = sender, self.to, self.subject
+        if self.message_id:
+            _, at, domain = parseaddr(sender)[1].rpartition("@")
+            message["Message-ID"] = f"<{self.message_id}@{domain.encode('idna').decode() if at else 'localhost'}>"
         message.set_content(self.text)
         return message
 

@@ -60,6 +60,13 @@ class MembershipRepository(Repository[Membership]):
         """Return who all the members are."""
         return (await self.session.scalars(select(Membership.user_id))).all()
 
+    async def address(self, user_id: uuid.UUID) -> str | None:
+        """Return the verified address of a member whose account is not disabled, or None."""
+        person = select(User.email).join(Membership, Membership.user_id == User.id).where(User.id == user_id)
+        reads = User.disabled_at.is_(None), User.email_verified_at.is_not(None)
+        found: str | None = await self.session.scalar(person.where(*reads))
+        return found
+
     async def has_address(self, email: str) -> bool:
         """Tell whether somebody with this address is a member."""
         statement = select(Membership.id).join(User, User.id == Membership.user_id).where(User.email == email)

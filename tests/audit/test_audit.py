@@ -85,11 +85,13 @@ async def test_a_row_goes_with_the_change_that_fails(team: Team, cluster: Cluste
 
 
 async def test_founding_is_audited_in_the_new_tenant(client: AsyncClient, cluster: Cluster, database: str) -> None:
-    """Registration leaves the tenant's first row in the tenant itself, with the new person as its actor."""
+    """Registration leaves the tenant's first rows in the tenant itself, with the new person as their actor."""
     body = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD, "full_name": "A", "tenant_name": "T"}
     request_id, header = named()
     made = (await client.post("/auth/register", json=body, headers=header)).json()
-    (row,) = await entries(cluster, database, request_id=request_id, tenant_id=uuid.UUID(made["tenant"]["id"]))
+    rows = await entries(cluster, database, request_id=request_id, tenant_id=uuid.UUID(made["tenant"]["id"]))
+    row, person = sorted(rows, key=lambda entry: entry.action)
+    assert (person.action, str(person.object_id)) == ("user.registered", made["user"]["id"])
     assert (row.action, row.object_type, row.outcome) == ("tenant.created", "tenant", "success")
     assert str(row.tenant_id) == str(row.object_id) == made["tenant"]["id"]
     assert str(row.actor_id) == made["user"]["id"]
@@ -172,7 +174,7 @@ async def test_the_application_cannot_rewrite_it(team: Team, cluster: Cluster, d
     async with engine.connect() as connection:
         enter = text("select set_config('app.tenant_id', :tenant, true)")
         await connection.execute(enter, {"tenant": str(team.owner.tenant_id)})
-        assert await connection.scalar(text("select count(*) from audit_entries")) == 1
+        assert await connection.scalar(text("select count(*) from audit_entries")) == 2
         with pytest.raises(DBAPIError, match=r"permission denied|row-level security"):
             await connection.execute(text(statement.format(other=team.stranger.tenant_id)))
     await engine.dispose()

@@ -7,6 +7,7 @@ from httpx2 import AsyncClient, Response
 
 from app.core.unit_of_work import UnitOfWork
 from app.services.mailer import Mail, MemoryMailer
+from tests.support import settled_of
 
 LINK = re.compile(r"^http://127\.0\.0\.1:8000/([a-z-]+)#token=(gpl_[\w-]{43})$", re.MULTILINE)
 NEW_PASSWORD = "eleven green kettles"
@@ -20,7 +21,7 @@ class Mailbox:
 
     async def mails(self, email: str) -> list[Mail]:
         """Return what was sent to an address, oldest first, once everything that was asked for is sent."""
-        await self.work.drain()
+        await settled_of(self.work)
         assert isinstance(self.work.services.mailer, MemoryMailer)
         return list(self.work.services.mailer.to(email))
 

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from app.auth.tokens import signing_keys
 from app.config import settings
 from tests.auth.hashers import WatchedHasher
-from tests.support import PASSWORD, Caller, Cluster, Team, sign_in
+from tests.support import PASSWORD, Caller, Cluster, Team, settled_of, sign_in
 
 
 async def login(client: AsyncClient, **body: Any) -> Response:
@@ -107,7 +107,7 @@ async def test_a_refusal_takes_the_same_work(
     def note(_: Any, __: Any, statement: str, *_rest: Any) -> None:
         found[-1].append(statement)
 
-    await work.drain()
+    await settled_of(work)
     cases = [
         (team.owner.email, "not the password"),
         (f"{uuid.uuid4().hex}@example.com", PASSWORD),

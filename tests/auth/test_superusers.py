@@ -98,7 +98,7 @@ async def test_a_disabled_person_is_refused_at_once(root: Caller, team: Team, cl
     assert (await team.member.call("GET", "/projects")).status_code == 401
     assert (await client.post("/auth/login", json={"email": email, "password": PASSWORD})).status_code == 200
     actions = [row.action for row in await audited(cluster, database, root)]
-    assert [one for one in actions if one.startswith("user.")] == ["user.disabled", "user.enabled"]
+    assert [one for one in actions if one.startswith("user.")] == ["user.registered", "user.disabled", "user.enabled"]
 
 
 async def test_a_disabled_persons_keys_are_refused(root: Caller, team: Team) -> None:

@@ -278,7 +278,8 @@ class TestRefusals:
             (
                 "[default]\nzzz = 1\n",
                 "zzz in [default]",
-                "known are audit, auth, broker, database, files, limits, log, mail, project_name, server, tasks, tenants",
+                "known are audit, auth, broker, database, files, limits, log, mail, project_name, server, "
+                "tasks, tenants",
             ),
             ("[default]\nenv = 'testing'\n", "env in [default]", "known are audit"),
             ("[default.log.level]\ndeep = 1\n", "log.level.deep in [default]", "did you mean log.level?"),

@@ -198,34 +198,6 @@ async def test_hooks_run_after_the_commit_and_only_then(work: UnitOfWork, team: 
     assert seen == [1]
 
 
-async def test_a_job_runs_later_and_its_failure_is_nobody_elses(work: UnitOfWork, team: Team, count: Count) -> None:
-    """A job begins after the commit, as the same caller in a transaction of its own; a failing one harms nobody."""
-    seen: list[object] = []
-
-    async def look(ctx: Context) -> None:
-        seen.append((ctx.tenant_id, ctx.actor_id, ctx.request_id, await count(team.owner, "first")))
-
-    async def fail(_: Context) -> None:
-        raise OSError("nobody takes the mail")
-
-    async def create(name: str, error: Exception | None = None) -> None:
-        tenant_id, actor_id = team.owner.tenant_id, team.owner.user_id
-        async with work.begin(tenant_id=tenant_id, actor_id=actor_id, request_id="a-job") as ctx:
-            ctx.session.add(Project(name=name, description="", created_by=team.owner.user_id))
-            ctx.quiet("a test")
-            ctx.later(fail)
-            ctx.later(look)
-            if error is not None:
-                raise error
-        assert seen == []
-
-    with pytest.raises(ForbiddenError):
-        await create("never", ForbiddenError())
-    await create("first")
-    await work.drain()
-    assert seen == [(team.owner.tenant_id, team.owner.user_id, "a-job", 1)]
-
-
 async def test_a_tenant_is_entered_once_and_before_its_rows(work: UnitOfWork, team: Team) -> None:
     """A context without a tenant may enter one, once, and not after it loaded a tenant's row."""
     async with work.begin(actor_id=team.owner.user_id, read_only=True) as ctx:

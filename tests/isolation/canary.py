@@ -48,7 +48,7 @@ UNMARKED = {
 
 async def mark(lane: Lane, rival: Rival) -> list[str]:
     """Put the marker into every text of every row that the rival has; return the columns that hold it now."""
-    await lane.settled()
+    await lane.settle()
     tables = {*await lane.tables(), "tenants"}
     marked = []
     for column in await lane.run(TEXTS):
@@ -102,7 +102,7 @@ class Watch:
     async def look_behind(self, caller: Caller, mails: int) -> None:
         """Look at the mails since the `mails` first ones, and at every row of the caller's tenant."""
         work = self.lane.app.state.serving.gate.work
-        await work.drain()
+        await self.lane.settle()
         assert isinstance(work.services.mailer, MemoryMailer)
         for mail in work.services.mailer.sent[mails:]:
             self.look("a mail", f"{mail}")

@@ -1,7 +1,5 @@
 """Installations whose tenants are kept apart by both lines, by either alone, and by none."""
 
-import asyncio
-import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from app.core.routing import Router
 from app.main import create_app
 from app.routes import ROUTERS
-from tests.support import UNSETTLED, Cluster, serve
+from tests.support import Cluster, serve, settled_of
 
 Rows = dict[str, list[dict[str, Any]]]
 """Rows as JSON, by table."""
@@ -55,16 +53,13 @@ class Lane:
         """Return the tables that hold rows of tenants, as the catalogue knows them."""
         return [row.table_name for row in await self.run(TENANT_TABLES)]
 
-    async def settled(self) -> None:
-        """Return when nothing in the outbox is due or under way; fail after ten seconds."""
-        deadline = time.monotonic() + 10
-        while unsettled := await self.run(UNSETTLED):
-            assert time.monotonic() < deadline, unsettled
-            await asyncio.sleep(0.01)
+    async def settle(self) -> None:
+        """Wait until all that was left in the outbox is done."""
+        await settled_of(self.app.state.serving.gate.work)
 
     async def rows(self, tenant_id: uuid.UUID) -> Rows:
-        """Return every row of a tenant, and the tenant's own, once what was under way is done."""
-        await self.settled()
+        """Return every row of a tenant, and the tenant's own, once nothing in the outbox changes them any more."""
+        await self.settle()
         found: Rows = {name: [] for name in [*await self.tables(), "tenants"]}
         keys = {name: "id" if name == "tenants" else "tenant_id" for name in found}
         parts = [
@@ -93,7 +88,7 @@ async def open_lane(
     info = {} if orm_filter else {"filter_off": True}
     app = create_app(url=cluster.url("app_rw", database), session_info=info, routers=routers)
     superuser = create_async_engine(cluster.url("postgres", database))
-    async with serve(app) as client:
+    async with serve(app, relay=True) as client:
         yield Lane(app, client, superuser)
     await superuser.dispose()
     await cluster.drop(database)

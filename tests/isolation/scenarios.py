@@ -108,7 +108,7 @@ async def lists(two: Neighbours) -> AsyncIterator[str]:
 async def notices(two: Neighbours) -> AsyncIterator[str]:
     """Read notices as a member of both: each tenant shows, and lets mark as read, those of its own."""
     projects = {two.in_a: await two.owner_a.create_project(), two.in_b: await two.owner_b.create_project()}
-    await two.lane.settled()
+    await two.lane.settle()
     shown = {caller: await items(caller, "/notifications") for caller in projects}
     for caller, project in projects.items():
         told_of = [notice["object_id"] for notice in shown[caller]]

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.load.door import Door, everything
-from tests.support import Cluster, found_team
+from tests.support import Cluster, found_team, settled_of
 
 
 @pytest.fixture(scope="package")
@@ -24,7 +24,7 @@ async def unlocked(application: FastAPI, client: AsyncClient, cluster: Cluster, 
     mine, other = await people.owner.create_project(), await people.stranger.create_project()
     for _ in range(2):
         await people.owner.create_project()
-    await application.state.serving.gate.work.drain()
+    await settled_of(application.state.serving.gate.work)
     return Door(application, client, people, mine, other)
 
 

@@ -15,7 +15,7 @@ from tests.core.trial import trial_router
 from tests.figures import Figure
 from tests.secrets.hiding import finds, forms_of, keys_of, rows_of
 from tests.secrets.walk import Walk, quoting
-from tests.support import Cluster, serve
+from tests.support import Cluster, serve, settled_of
 
 KEPT: frozenset[str] = frozenset()
 """Finds that are right, as `finds` words them: there are none. (A mail holds its link; nobody keeps mails.)"""
@@ -37,10 +37,10 @@ async def test_no_secret_is_written_anywhere(cluster: Cluster, broker: str, log:
     routers = [*ROUTERS, trial_router(quoting(secrets))]
     app = create_app(config, url=cluster.url("app_rw", database), routers=routers)
     logs.configure("DEBUG", "json", log)
-    async with serve(app) as client:
+    async with serve(app, relay=True) as client:
         walk = Walk(app, client, secrets)
         await walk.go()
-        await app.state.serving.gate.work.drain()
+        await settled_of(app.state.serving.gate.work)
     for number, key in enumerate(settings.need("auth.signing_keys")):
         secrets[f"signing key {number}"] = key.get_secret_value()
     [folder] = await cluster.rows("postgres", "show data_directory")

@@ -13,6 +13,7 @@ from app.core.context import Context
 from app.services.mailer import MemoryMailer
 from tests.core.trial import Step
 from tests.examples import Examples, operations_of
+from tests.support import settled_of
 
 LINK = re.compile(r"#token=(gp[a-z]_[\w-]+)$", re.MULTILINE)
 SHOWN = ("access_token", "refresh_token", "key")
@@ -51,7 +52,7 @@ class Walk:
     async def links(self) -> Sequence[str]:
         """Return the tokens of all links that were mailed, oldest first, and remember them."""
         work = self.app.state.serving.gate.work
-        await work.drain()
+        await settled_of(work)
         assert isinstance(work.services.mailer, MemoryMailer)
         found = [token for mail in work.services.mailer.sent for token in LINK.findall(mail.text)]
         for link in set(found) - set(self.secrets.values()):

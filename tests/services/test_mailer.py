@@ -61,6 +61,21 @@ async def test_an_address_of_any_script_is_taken(post: tuple[Mailer, Sent]) -> N
     assert sent() == [mail]
 
 
+@pytest.mark.parametrize("sender", [SENDER, "no-reply@b\u00fccher.example", "nobody"])
+async def test_a_message_keeps_its_id(tmp_path: Path, sender: str) -> None:
+    """The same id is the same Message-ID, at the sender's domain; without one there is no such header."""
+    memory, mails = MemoryMailer(), [Mail("a@example.com", "Hi", "text", one) for one in ("0b1c", "0b1c", "")]
+    for mail in mails:
+        await FileMailer(tmp_path / "mails", sender).send(mail)
+        await memory.send(mail)
+    assert memory.sent == mails
+    written = [message_from_bytes(path.read_bytes(), policy=default) for path in sent_files(tmp_path / "mails")]
+    domain = {SENDER: "example.com", "nobody": "localhost"}.get(sender, "xn--bcher-kva.example")
+    assert [message["Message-ID"] for message in written] == [f"<0b1c@{domain}>"] * 2 + [None]
+    with pytest.raises(ValueError, match="line break"):
+        Mail("a@example.com", "Hi", "", "0b1c>\r\nBcc: <b@x.y")
+
+
 async def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
     """A mail may hold a link that signs in: nobody else on the machine reads it."""
     await FileMailer(tmp_path / "mails", SENDER).send(Mail("a@example.com", "Hi", "text"))

@@ -8,7 +8,7 @@ from httpx2 import AsyncClient, Response
 
 from app.core.unit_of_work import UnitOfWork
 from app.services.mailer import MemoryMailer
-from tests.support import PASSWORD, Caller
+from tests.support import PASSWORD, Caller, settled_of
 
 LINK = re.compile(r"/invitations/accept#token=(gpi_[\w-]{70})$", re.MULTILINE)
 
@@ -25,7 +25,7 @@ async def invite(caller: Caller, email: str, role: str = "member") -> Response:
 
 async def tokens(work: UnitOfWork, email: str) -> Sequence[str]:
     """Return the tokens that were mailed to an address, oldest first, once everything is sent."""
-    await work.drain()
+    await settled_of(work)
     assert isinstance(work.services.mailer, MemoryMailer)
     found = [LINK.search(mail.text) for mail in work.services.mailer.to(email)]
     return [link[1] for link in found if link]

@@ -180,9 +180,9 @@ async def test_an_expired_one_is_refused_and_makes_room(
     """After its days an invitation is as good as none."""
     email = new_address()
     made = (await invite(team.owner, email)).json()
+    [token] = await tokens(work, email)
     expire = "update invitations set expires_at = now() where id = cast(:id as uuid) returning 1"
     await cluster.rows(database, expire, id=made["id"])
-    [token] = await tokens(work, email)
     assert (await accept(client, token, **NEW)).json()["code"] == "invitation_refused"
     assert (await team.owner.call("GET", "/tenants/current/invitations")).json()["items"] == []
     assert (await invite(team.owner, email)).status_code == 201

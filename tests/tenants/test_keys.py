@@ -10,7 +10,7 @@ from httpx2 import AsyncClient, Response
 
 from app.core.unit_of_work import UnitOfWork
 from app.tenants.utils import API_KEY_PREFIX, INVITATION_PREFIX, new_token
-from tests.support import Caller, Cluster, Team, join, sign_in
+from tests.support import Caller, Cluster, Team, join, settled_of, sign_in
 
 PATH = "/tenants/current/api-keys"
 WRITE = ("projects.read", "projects.write")
@@ -127,7 +127,7 @@ async def test_a_reset_by_mail_ends_the_keys_of_the_account(
     own = await make_key(team.owner, "projects.read")
     robots = await make_key(team.owner, "projects.read", service_account_id=await make_account(team.owner))
     await client.post("/auth/password/forgot", json={"email": team.owner.email})
-    await work.drain()
+    await settled_of(work)
     mail = work.services.mailer.to(team.owner.email)[-1]  # type: ignore[attr-defined]
     body = {"token": mail.text.partition("#token=")[2].split()[0], "new_password": "eleven green kettles"}
     assert (await client.post("/auth/password/reset", json=body)).status_code == 200
@@ -182,14 +182,13 @@ async def test_a_secret_is_shown_once_and_kept_nowhere(team: Team, cluster: Clus
         assert not any(made["key"] in row[0] for row in rows)
 
 
-async def test_the_last_use_is_noted(team: Team, client: AsyncClient, work: UnitOfWork) -> None:
+async def test_the_last_use_is_noted(team: Team, client: AsyncClient) -> None:
     """The first use at once, the next ones within five minutes not again."""
     made = await make_key(team.owner, *WRITE)
     assert made["last_used_at"] is None
     seen = []
     for _ in range(2):
         assert (await use(client, made["key"])).status_code == 200
-        await work.drain()
         [shown] = (await team.owner.call("GET", PATH)).json()["items"]
         seen.append(shown["last_used_at"])
     assert seen[0] is not None

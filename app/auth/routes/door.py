@@ -21,8 +21,12 @@ from app.auth.schemas import (
     TokenResponse,
 )
 from app.auth.services import EmailService, PasswordService, RegistrationService, SessionService
+from app.auth.tasks import a_moment, send_reset, send_verification
+from app.core.context import Context
 from app.core.openapi import PROBLEM
 from app.core.routing import Router, cbv
+from app.core.tasks import enqueue
+from app.db.tenancy import SYSTEM_TENANT_ID
 from app.utils.schemas import DefaultResponse, Page, PageQuery
 
 REFUSED: dict[int | str, dict[str, Any]] = {401: {"description": "Wrong or outdated credentials", "content": PROBLEM}}
@@ -99,6 +103,7 @@ class SessionRoutes:
 class PasswordRoutes:
     """The caller's password, and the way back for who has forgotten it."""
 
+    ctx: Context
     passwords: PasswordService
 
     @router.post("/password/change")
@@ -113,6 +118,8 @@ class PasswordRoutes:
     async def forgot(self, data: PasswordForgotten) -> DefaultResponse:
         """Mail a link that sets a new password, if there is such an account; the answer is the same if not."""
         await self.passwords.forget(data.email)
+        inside = await self.ctx.enter(SYSTEM_TENANT_ID)
+        await enqueue(inside, send_reset.but(delay=a_moment()), email=data.email)
         return DefaultResponse(msg="If there is such an account, a mail is on its way.")
 
     @router.post("/password/reset")
@@ -127,6 +134,7 @@ class PasswordRoutes:
 class EmailRoutes:
     """Proof of the caller's address."""
 
+    ctx: Context
     emails: EmailService
 
     @router.post("/email/verify/send", status_code=202)
@@ -134,6 +142,8 @@ class EmailRoutes:
     async def send(self) -> DefaultResponse:
         """Mail the caller a new link, unless the address is verified already."""
         await self.emails.ask()
+        inside = await self.ctx.enter(SYSTEM_TENANT_ID)
+        await enqueue(inside, send_verification, user_id=self.ctx.current_user.id)
         return DefaultResponse(msg="Unless the address is verified already, a mail is on its way.")
 
     @router.post("/email/verify")

@@ -3,7 +3,7 @@
 import uuid
 
 from app.auth.events import EmailVerified
-from app.auth.mails import post, verification_mail
+from app.auth.mails import verification_mail
 from app.auth.services.links import LinkService, Purpose
 from app.core.context import Context
 from app.db.tenancy import SYSTEM_TENANT_ID
@@ -19,24 +19,17 @@ class EmailService:
         self.links, self.users = LinkService(ctx), UserService(ctx)
 
     async def ask(self) -> None:
-        """Send the caller a new link, unless the address is verified already; raises `RateLimitedError`."""
-        user = self.ctx.current_user
-        await self.ctx.limits.take_mail("verify", user.email, self.ctx.address)
-        self.queue_verification(user.id)
-
-    def queue_verification(self, user_id: uuid.UUID) -> None:
-        """Mail somebody the link once this is committed."""
-
-        async def send(ctx: Context) -> None:
-            await EmailService(ctx).send_verification(user_id)
-
-        self.ctx.later(send)
+        """Count that the caller wants a new link; raises `RateLimitedError`."""
+        await self.ctx.limits.take_mail("verify", self.ctx.current_user.email, self.ctx.address)
 
     async def send_verification(self, user_id: uuid.UUID) -> None:
         """Make a link and mail it, unless the address is verified or the account disabled."""
-        user = await self.ctx.session.get_one(User, user_id)
-        if user.email_verified_at is None and user.disabled_at is None:
-            post(self.ctx, verification_mail(user.email, await self.links.mint(user, Purpose.verify)))
+        async with self.ctx.separate(SYSTEM_TENANT_ID) as inside:
+            user = await inside.session.get_one(User, user_id)
+            if user.email_verified_at is not None or user.disabled_at is not None:
+                return
+            token = await LinkService(inside).mint(user, Purpose.verify)
+        await self.ctx.services.mailer.send(verification_mail(user.email, token))
 
     async def verify(self, token: str) -> None:
         """Take a link that was sent to an address as proof of it; raises `LinkRefusedError`."""

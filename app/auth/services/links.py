@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from dataclasses import replace
 from enum import StrEnum
 
 from sqlalchemy import ColumnElement, func, select, update
@@ -11,7 +12,6 @@ from app.auth.exceptions import LinkRefusedError
 from app.auth.models import AuthLink
 from app.auth.tokens import new_link
 from app.core.context import Context
-from app.db.tenancy import SYSTEM_TENANT_ID
 from app.users.models import User
 from app.utils.helpers import token_hash, utcnow
 
@@ -34,9 +34,10 @@ class LinkService:
         self.ctx = ctx
 
     async def mint(self, user: User, purpose: Purpose) -> str:
-        """Return the token of a new link, announced in the system tenant; older links of the purpose are retired.
+        """Return the token of a new link; older links of the purpose are retired. For the system tenant.
 
-        The person's row is locked, so that two at once leave one link; the context must be in no tenant yet.
+        The person's row is locked, so that two at once leave one link. Commit it before it is mailed: no lock waits
+        for a mailer, and a mail that is sent again brings another link.
         """
         await self.ctx.session.scalar(select(User.id).where(User.id == user.id).with_for_update())
         await self.retire(user.id, purpose)
@@ -50,8 +51,8 @@ class LinkService:
         )
         self.ctx.session.add(link)
         await self.ctx.session.flush()
-        inside = await self.ctx.enter(SYSTEM_TENANT_ID, actor_id=user.id)
-        await inside.emit(LinkSent(object_id=link.id, after={"purpose": purpose, "user_id": str(user.id)}))
+        ctx = replace(self.ctx, actor_id=user.id)
+        await ctx.emit(LinkSent(object_id=link.id, after={"purpose": purpose, "user_id": str(user.id)}))
         return token
 
     async def retire(self, user_id: uuid.UUID, purpose: Purpose) -> None:

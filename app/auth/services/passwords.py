@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from app.auth.events import PasswordChanged, PasswordRefused, PasswordReset
 from app.auth.exceptions import WrongPasswordError
 from app.auth.lockout import Lockout
-from app.auth.mails import changed_mail, post, reset_mail
+from app.auth.mails import changed_mail, reset_mail
 from app.auth.models import Credential
 from app.auth.passwords import passwords
 from app.auth.policy import refuse_weak
@@ -15,6 +15,7 @@ from app.auth.services.links import LinkService, Purpose
 from app.auth.services.sessions import end_sessions
 from app.core.context import Context
 from app.db.tenancy import SYSTEM_TENANT_ID
+from app.users.models import User
 from app.users.services import UserService
 from app.utils.helpers import utcnow
 
@@ -29,7 +30,7 @@ class PasswordService:
         self.links, self.users = LinkService(ctx), UserService(ctx)
 
     async def change(self, current: str, new: str) -> None:
-        """Set the caller's password, end their other sessions and their reset links, and tell them by mail.
+        """Set the caller's password, end their other sessions and their reset links; they are told by mail.
 
         Raises `WrongPasswordError` for another present password, and `WeakPasswordError`. A guess counts as one at
         sign-in does (`RateLimitedError`): who stole an access token does not find the password out with it.
@@ -52,7 +53,6 @@ class PasswordService:
         await self.links.retire(user.id, Purpose.reset)
         inside = await self.ctx.enter(SYSTEM_TENANT_ID)
         await inside.emit(PasswordChanged(object_id=user.id, after={"sessions_ended": ended}))
-        post(self.ctx, changed_mail(user.email))
 
     async def _refused(self, user_id: uuid.UUID) -> WrongPasswordError:
         """Return the refusal of a wrong present password, and keep that it happened."""
@@ -60,25 +60,29 @@ class PasswordService:
         return WrongPasswordError()
 
     async def forget(self, email: str) -> None:
-        """Mail a link to whoever has the address; nothing is looked up before the answer, which so says nothing.
+        """Count that somebody wants a link for an address, known or not; raises `RateLimitedError`.
 
-        Raises `RateLimitedError` when the address was asked for too often, whether or not it is known.
+        Nothing is looked up before the answer, which so says nothing.
         """
         await self.ctx.limits.take_mail("reset", email, self.ctx.address)
 
-        async def send(ctx: Context) -> None:
-            await PasswordService(ctx).send_reset(email)
-
-        self.ctx.later(send)
-
     async def send_reset(self, email: str) -> None:
         """Make a link and mail it, if there is such an account and it is not disabled."""
-        user = await self.users.find(email)
-        if user is not None and user.disabled_at is None:
-            post(self.ctx, reset_mail(email, await self.links.mint(user, Purpose.reset)))
+        async with self.ctx.separate(SYSTEM_TENANT_ID) as inside:
+            user = await UserService(inside).find(email)
+            if user is None or user.disabled_at is not None:
+                return
+            token = await LinkService(inside).mint(user, Purpose.reset)
+        await self.ctx.services.mailer.send(reset_mail(user.email, token))
+
+    async def tell_changed(self, user_id: uuid.UUID) -> None:
+        """Mail somebody that their password is another now."""
+        async with self.ctx.reader() as reader:
+            user = await reader.session.get_one(User, user_id)
+        await self.ctx.services.mailer.send(changed_mail(user.email, str(self.ctx.entry_id)))
 
     async def reset(self, token: str, new: str) -> None:
-        """Set a password by a link, end all sessions and keys of the account, and tell its person by mail.
+        """Set a password by a link, end all sessions and keys of the account; its person is told by mail.
 
         The link proves the address as well. It stays good when the password is refused (`WeakPasswordError`), and is
         looked up before the password is hashed, so that no connection waits. Raises `LinkRefusedError`.
@@ -93,7 +97,6 @@ class PasswordService:
         await self.users.refuse_older_keys(user.id)
         inside = await self.ctx.enter(SYSTEM_TENANT_ID, actor_id=user.id)
         await inside.emit(PasswordReset(object_id=user.id, after={"sessions_ended": ended}))
-        post(self.ctx, changed_mail(user.email))
 
     async def _write(self, user_id: uuid.UUID, hashed: str) -> None:
         """Write somebody's password, be it their first one; at once, so that what follows comes after it."""

@@ -1,12 +1,14 @@
 """Registering."""
 
+from dataclasses import replace
+
 from pydantic import SecretStr
 
+from app.auth.events import UserRegistered
 from app.auth.models import Credential
 from app.auth.passwords import passwords
 from app.auth.policy import refuse_weak
 from app.auth.schemas import RegisterRequest, RegisterResponse
-from app.auth.services.emails import EmailService
 from app.core.context import Context
 from app.tenants.schemas import TenantResponse
 from app.tenants.services import TenantService
@@ -22,17 +24,17 @@ class RegistrationService:
         self.ctx = ctx
         self.users = UserService(ctx)
         self.tenants = TenantService(ctx)
-        self.emails = EmailService(ctx)
 
     async def register(self, data: RegisterRequest) -> RegisterResponse:
-        """Add a person, their password and their first tenant, all or nothing, and mail them a link.
+        """Add a person, their password and their first tenant, all or nothing; the event has a link mailed to them.
 
         Raises `RateLimitedError` where an address asks for too many, `WeakPasswordError` and `EmailTakenError`.
         """
         await self.ctx.limits.take_mail("register", data.email, self.ctx.address)
         user = await self.add_person(data.email, data.full_name, data.password)
-        self.emails.queue_verification(user.id)
         tenant = await self.tenants.create(data.tenant_name, user.id)
+        inside = replace(self.ctx, tenant_id=tenant.id, actor_id=user.id)
+        await inside.emit(UserRegistered(object_id=user.id))
         return RegisterResponse(user=UserResponse.model_validate(user), tenant=TenantResponse.model_validate(tenant))
 
     async def add_person(self, email: str, full_name: str, password: SecretStr) -> User:

@@ -6,4 +6,4 @@ from app.core.permissions import EVERYONE, Permission
 class NotificationPermission(Permission):
     """Permissions on one's own notices; nobody sees those of others."""
 
-    read = "notifications.read", "See one's own notices and mark them as read.", EVERYONE
+    read = "notifications.read", "See one's own notices, mark them as read, and choose how to be told.", EVERYONE

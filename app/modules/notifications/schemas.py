@@ -3,7 +3,9 @@
 import datetime as dt
 import uuid
 
-from app.utils.schemas import BaseSchema
+from pydantic import Field
+
+from app.utils.schemas import BaseSchema, PageQuery, PatchSchema, Unset
 
 
 class NotificationResponse(BaseSchema):
@@ -15,3 +17,23 @@ class NotificationResponse(BaseSchema):
     title: str
     created_at: dt.datetime
     read_at: dt.datetime | None
+
+
+class NotificationQuery(PageQuery):
+    """Which notices a list shows."""
+
+    unread: bool = Field(default=False, description="only those that are not read yet")
+
+
+class PreferencesResponse(BaseSchema):
+    """How a member is told of news in this tenant: by notices in the app, by mails, by both or not at all."""
+
+    in_app: bool = True
+    email: bool = False
+
+
+class PreferencesUpdate(PatchSchema):
+    """What can be changed; fields that are left out stay as they are."""
+
+    in_app: bool | Unset = None
+    email: bool | Unset = None

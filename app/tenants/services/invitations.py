@@ -2,7 +2,6 @@
 
 import datetime as dt
 import uuid
-from functools import partial
 
 from app.config import settings
 from app.core.context import Context
@@ -41,7 +40,7 @@ class InvitationService:
         self.roles = RoleService(ctx)
 
     async def send(self, data: InvitationCreate) -> Invitation:
-        """Add an invitation and mail its link, once this is committed.
+        """Add an invitation; the event has it mailed. The token that its row begins with is known to nobody.
 
         Raises `AlreadyMemberError`, `AlreadyInvitedError`, `UnknownRoleError`, and `GrantRefusedError` for a role
         that permits what the caller does not hold. Raises `RateLimitedError` when the address was mailed too often.
@@ -53,20 +52,34 @@ class InvitationService:
             await self._revoke(expired)
         await self.ctx.limits.take_mail("invite", data.email, self.ctx.address)
         tenant = await self.tenants.current()
-        token = new_token(INVITATION_PREFIX, tenant.id)
         invitation = await self.invitations.add(
             Invitation(
                 email=data.email,
                 role=data.role,
-                token_hash=token_hash(token),
+                token_hash=token_hash(new_token(INVITATION_PREFIX, tenant.id)),
                 invited_by=self.ctx.actor_id,
                 expires_at=utcnow() + dt.timedelta(days=settings.tenants.invitation_days),
             )
         )
         after = {"email": data.email, "role": data.role}
         await self.ctx.emit(InvitationSent(object_id=invitation.id, after=after))
-        self.ctx.later(partial(deliver, invitation_mail(data.email, data.role, tenant.name, token)))
         return invitation
+
+    async def mail(self, invitation_id: uuid.UUID) -> None:
+        """Mail an invitation, if it is open still, with a new token; a mail before it is good no more.
+
+        The token is committed before it is mailed, so that no lock waits for the mailer.
+        """
+        async with self.ctx.separate() as beside:
+            invitation = await InvitationRepository(beside.session).find(invitation_id, locked=True)
+            if invitation is None:
+                return
+            tenant = await TenantRepository(beside.session).current()
+            token = new_token(INVITATION_PREFIX, tenant.id)
+            invitation.token_hash = token_hash(token)
+            beside.quiet("it was announced when it was sent")
+        mail = invitation_mail(invitation.email, invitation.role, tenant.name, token)
+        await self.ctx.services.mailer.send(mail)
 
     async def page(self, query: PageQuery) -> Page[InvitationResponse]:
         """Return the open invitations, oldest first."""
@@ -103,8 +116,3 @@ def invitation_mail(email: str, role: str, tenant: str, token: str) -> Mail:
     days = settings.tenants.invitation_days
     text = TEXT.format(tenant=name, project=settings.project_name, role=role, days=days, link=link)
     return Mail(email, SUBJECT.format(tenant=name), text)
-
-
-async def deliver(mail: Mail, ctx: Context) -> None:
-    """Send a mail."""
-    await ctx.services.mailer.send(mail)

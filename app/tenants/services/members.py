@@ -34,6 +34,13 @@ class MemberService:
         """Return who all the members are."""
         return await self.memberships.user_ids()
 
+    async def address(self, user_id: uuid.UUID) -> str | None:
+        """Return where a member reads mail; None for who left, is disabled, or never proved that the address is theirs.
+
+        Otherwise whoever registers with a foreign address could have mails sent there.
+        """
+        return await self.memberships.address(user_id)
+
     async def add(self, user_id: uuid.UUID, role: str) -> Membership:
         """Make a person a member; raises `AlreadyMemberError`. Whether the caller may is for whoever calls this."""
         membership = await self.memberships.add(Membership(user_id=user_id, role=role))
