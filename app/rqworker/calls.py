@@ -15,12 +15,22 @@ from app.rqworker.threads import Threads, timeout_error
 Resolve = Callable[[Job], Callable[[], Any]]
 Report = Callable[[Ended], None]
 
+STOPPED_THREAD = 0.2
+"""Seconds that a thread has to end when its job is stopped."""
+
 log = logging.getLogger("rq.worker")
 
 
 def is_coroutine_function(call: Callable[..., Any]) -> bool:
     """Tell whether a call is to be awaited; an object whose `__call__` is a coroutine function is one, too."""
     return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)
+
+
+class Interrupted(ShutDownImminentException):
+    """The function was told to end: its job was stopped, or the worker left."""
+
+    def __init__(self) -> None:
+        super().__init__("The job was told to end", {})  # type: ignore[no-untyped-call] # RQ's has no types
 
 
 class Calls:
@@ -55,24 +65,31 @@ class Calls:
         self.interrupt(item, error(), error)
 
     def stop(self, item: Running) -> None:
-        """End an execution because somebody asked to stop the job."""
+        """End an execution because somebody asked to stop the job. A thread has little time: RQ would kill it."""
         item.stopped = True
-        self.interrupt(item, ShutDownImminentException("Job stopped by user.", {}))
+        patience = min(self._patience, STOPPED_THREAD) if item.thread is not None else self._patience
+        self.interrupt(item, Interrupted(), patience=patience)
 
     def shut(self, item: Running) -> None:
         """End an execution because the worker leaves."""
         self.interrupt(item, ShutDownImminentException("Worker was shut down before the job ended", {}))
 
-    def interrupt(self, item: Running, cause: BaseException, kind: type[BaseException] | None = None) -> None:
+    def interrupt(
+        self,
+        item: Running,
+        cause: BaseException,
+        kind: type[BaseException] | None = None,
+        patience: float | None = None,
+    ) -> None:
         """Tell a function to end; the first cause counts. Thread-safe it is not: call it on the loop."""
         if item.ended or item.cause is not None or item.task is None:
             return
         item.cause = cause
         if item.timer is not None:
             item.timer.cancel()
-        item.timer = asyncio.get_running_loop().call_later(self._patience, self._abandon, item)
+        item.timer = asyncio.get_running_loop().call_later(patience or self._patience, self._abandon, item)
         if item.thread is not None:
-            item.thread.interrupt(kind or ShutDownImminentException)
+            item.thread.interrupt(kind or Interrupted)
         else:
             item.task.cancel()
 
@@ -87,11 +104,11 @@ class Calls:
         except BaseException as raised:  # noqa: BLE001 - the job's code may raise anything, SystemExit included
             error = raised
         if item.abandoned:
-            log.warning("Job %s, which was abandoned, ended after all", item.job.id)
+            log.warning("Job %s, which was abandoned: nobody waits for it any more", item.job.id)
             return
         item.settle()
         if error is not None and item.cause is not None:
-            interrupted = isinstance(error, asyncio.CancelledError | ShutDownImminentException)
+            interrupted = isinstance(error, asyncio.CancelledError | Interrupted)
             error = chained(item.cause, error) if interrupted else error
         self._report(Ended(item, value, error, encoded))
 
@@ -113,7 +130,7 @@ class Calls:
         item.abandoned = item.ended = True
         item.timer = None
         where = f"its thread ({item.thread.name})" if item.thread is not None else "its task"
-        note = f"The function did not end within {self._patience:g} s; {where} was abandoned and may still run."
+        note = f"The function did not end when it was told to; {where} was abandoned and may still run."
         log.critical("Job %s: %s", item.job.id, note)
         task, cause = item.task, item.cause
         if cause is None or task is None:

@@ -1,5 +1,7 @@
 """The connections on the event loop, made like RQ's own blocking ones; and what counts as a Redis that is away."""
 
+import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import redis
@@ -27,6 +29,8 @@ KINDS: dict[type[Any], type[Any]] = {
     redis.SSLConnection: redis.asyncio.SSLConnection,
     redis.UnixDomainSocketConnection: redis.asyncio.UnixDomainSocketConnection,
 }
+CLOSING = 2.0
+"""Seconds for a connection to close; redis-py may wait for one that broke until its timeout for connecting."""
 OWN = ("retry", "retry_on_error", "retry_on_timeout", "parser_class", "socket_timeout", "credential_provider_class")
 """What is not taken over: the worker itself asks again, in its own way."""
 
@@ -46,3 +50,12 @@ def on_the_loop(connection: "redis.Redis") -> "redis.asyncio.Redis":
             connection_class=kind, retry=Retry(NoBackoff(), 0), socket_timeout=PATIENCE, **arguments
         )
     )
+
+
+async def ended(tasks: "Iterable[asyncio.Task[None]]", *, cancel: bool = True) -> None:
+    """Cancel tasks and wait until they have ended, but not for ever."""
+    waited_for = set(tasks)
+    for task in waited_for if cancel else ():
+        task.cancel()
+    if waited_for:
+        await asyncio.wait(waited_for, timeout=CLOSING)

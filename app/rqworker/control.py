@@ -5,12 +5,10 @@ import contextlib
 import functools
 import json
 import signal
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from redis.client import PubSub, PubSubWorkerThread
 from rq.utils import now
 from rq.worker import BaseWorker
 
@@ -104,7 +102,7 @@ class ControlledWorker(BaseWorker):
     # ------------------------------------------------------------ commands
 
     def handle_payload(self, message: dict[str, Any]) -> None:
-        """Act on RQ's commands; they arrive on a thread of redis-py's, and are carried out on the loop."""
+        """Act on a command of RQ's, from whichever thread it comes."""
         try:
             payload = json.loads(message["data"])
             command = payload["command"]
@@ -145,12 +143,3 @@ class ControlledWorker(BaseWorker):
             found = True
         if not found:
             self.log.warning("Worker %s: not running %s, command ignored.", self.name, value)
-
-    def _pubsub_exception_handler(self, exc: Exception, pubsub: PubSub, pubsub_thread: PubSubWorkerThread) -> None:  # noqa: ARG002
-        """Go on listening for commands after an outage of any kind; RQ's gives up after one that is a timeout."""
-        if not isinstance(exc, OUTAGES):
-            self.log.error("Worker %s: no longer hears commands: %s", self.name, exc)
-            raise exc
-        self.log.error("Worker %s: hears no commands, Redis is away: %s", self.name, exc)
-        if pubsub_thread._running.is_set():
-            time.sleep(1.0)

@@ -12,7 +12,7 @@ import redis.asyncio
 import redis.exceptions
 from rq.queue import Queue
 
-from app.rqworker.clients import OUTAGES
+from app.rqworker.clients import OUTAGES, ended
 
 TURN = 30
 """Seconds that one command waits; a connection that died silently is noticed at the end of a turn."""
@@ -36,10 +36,7 @@ class Peeks:
 
     async def close(self) -> None:
         """Wait no more; the connections are dropped, no id with them."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(self._tasks.values())
 
     async def _wait(self, key: str) -> None:
         pause = 0.1

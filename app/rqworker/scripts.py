@@ -49,7 +49,6 @@ local function save(entry)
   redis.call('ZADD', RQ .. ':' .. entry.status .. ':' .. entry.origin, score, entry.job)
   if keep >= 0 then
     redis.call('EXPIRE', job, keep)
-    redis.call('EXPIRE', job .. ':dependents', keep)
     if entry.depends then redis.call('EXPIRE', ask.jobs .. ':' .. entry.job .. ':dependencies', keep) end
   end
   return 'saved'

@@ -12,6 +12,7 @@ import redis.asyncio
 from rq.defaults import DEFAULT_LOGGING_DATE_FORMAT, DEFAULT_LOGGING_FORMAT
 from rq.executions import Execution
 from rq.job import Job
+from rq.logutils import setup_loghandlers
 from rq.queue import Queue
 from rq.timeouts import BaseDeathPenalty
 from rq.utils import now
@@ -19,11 +20,12 @@ from rq.worker import DequeueStrategy, WorkerStatus
 
 from app.rqworker import saving
 from app.rqworker.calls import Calls
-from app.rqworker.clients import OUTAGES, PATIENCE, on_the_loop
+from app.rqworker.clients import OUTAGES, PATIENCE, ended, on_the_loop
 from app.rqworker.control import ControlledWorker
 from app.rqworker.exchange import Exchange, Plan
 from app.rqworker.finishing import Finisher, stopping
 from app.rqworker.heartbeats import Heartbeats, Pulse
+from app.rqworker.listening import listen
 from app.rqworker.reading import read
 from app.rqworker.recovery import Recovery
 from app.rqworker.running import Ended
@@ -151,7 +153,8 @@ class AsyncWorker(ControlledWorker):
         heartbeats = Heartbeats(self, exchange.running)
         loop = asyncio.get_running_loop()
         recovery = Recovery(self, exchange.running, self.restore, finisher)
-        await asyncio.to_thread(self._arrive, logging_level, date_format, log_format)
+        await asyncio.to_thread(self.bootstrap, logging_level, date_format, log_format)
+        listening = loop.create_task(listen(self._loop_client, self.pubsub_channel_name, self.handle_payload))
         pulse = Pulse(
             self,
             loop,
@@ -160,13 +163,13 @@ class AsyncWorker(ControlledWorker):
             blocked_after=self.blocked_after,
         )
         signals = self._install(loop) if install_signals else ()
-        maintenance: asyncio.Task[None] | None = None
+        beside = [listening]
         try:
             if with_scheduler:
                 await asyncio.to_thread(self._start_scheduler, burst)
             await self._tidy()
             await asyncio.to_thread(self.set_state, WorkerStatus.IDLE)
-            maintenance = loop.create_task(self._maintain(), name="rq maintenance")
+            beside.append(loop.create_task(self._maintain(), name="rq maintenance"))
             pulse.start()
             async with self.lifespan():
                 return await self._serve(exchange, calls, Plan(burst, max_jobs, max_idle_time))
@@ -174,7 +177,7 @@ class AsyncWorker(ControlledWorker):
             pulse.halt()
             for number in signals:
                 loop.remove_signal_handler(number)
-            await asyncio.shield(self._leave(maintenance, calls, finisher))
+            await asyncio.shield(self._leave(beside, calls, finisher))
 
     async def _serve(self, exchange: Exchange, calls: Calls, plan: Plan) -> bool:
         """Serve; when this task is cancelled, end what runs, save that, and be cancelled then."""
@@ -203,13 +206,23 @@ class AsyncWorker(ControlledWorker):
         self._loop_client = client
         return exchange, calls, finisher
 
-    def _arrive(self, logging_level: str | None, date_format: str, log_format: str) -> None:
-        self.bootstrap(logging_level, date_format, log_format)
+    def bootstrap(
+        self,
+        logging_level: str | None = "INFO",
+        date_format: str = DEFAULT_LOGGING_DATE_FORMAT,
+        log_format: str = DEFAULT_LOGGING_FORMAT,
+    ) -> None:
+        """Set the loggers up and register the birth. Commands are heard on the loop, not by RQ's thread."""
+        for name in ("rq.worker", "rq.job"):
+            setup_loghandlers(logging_level, date_format, log_format, name=name)
+        self.register_birth()
+        self.log.info("Worker %s: started with PID %s, version %s", self.name, self.pid, self.version)
+        self.set_state(WorkerStatus.STARTED)
         self.get_redis_server_version()
+        self.log.info("*** Listening on %s...", ", ".join(self.queue_names()))
 
-    async def _leave(self, maintenance: "asyncio.Task[None] | None", calls: Calls, finisher: Finisher) -> None:
-        if maintenance is not None:
-            maintenance.cancel()
+    async def _leave(self, beside: "list[asyncio.Task[None]]", calls: Calls, finisher: Finisher) -> None:
+        await ended(beside)
         if self._noted is not None:
             await self._noted
         try:
@@ -219,7 +232,7 @@ class AsyncWorker(ControlledWorker):
         calls.threads.close()
         finisher.close()
         if self._client is None:
-            await self._loop_client.aclose()
+            await ended([asyncio.ensure_future(self._loop_client.aclose())], cancel=False)
         if calls.abandoned:
             self.log.critical("Worker %s: %d abandoned jobs still run", self.name, len(calls.abandoned))
         if self._left is not None:
@@ -231,7 +244,6 @@ class AsyncWorker(ControlledWorker):
             self._scheduler_thread.halt()
             self._scheduler_thread.join(5)
             self._scheduler_thread = None
-        self.scheduler = None
         super().teardown()  # type: ignore[no-untyped-call] # RQ's has no types
 
     # ------------------------------------------------------------ maintenance

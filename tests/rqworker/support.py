@@ -69,6 +69,10 @@ class Broker:
         """Return a job's status as Redis has it."""
         return job.get_status()
 
+    def finished(self, name: str = "q") -> int:
+        """Count the jobs that succeeded: one command, however many they are."""
+        return int(self.redis.zcard(self.queue(name).finished_job_registry.key))
+
     def notes(self) -> list[str]:
         """Return what jobs and callbacks wrote down."""
         found: list[Any] = self.redis.lrange(NOTES, 0, -1)

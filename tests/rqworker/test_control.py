@@ -32,7 +32,7 @@ async def test_stopping_jobs(desk: Broker, queue: Queue) -> None:
     """A job, an execution, a thread: each ends as STOPPED, is not retried, and the others go on."""
     async with desk.working() as worker:
         stopped = queue.enqueue(jobs.wait, 30, on_stopped=Callback(jobs.stopped), retry=Retry(max=3))
-        execution, thread = queue.enqueue(jobs.wait, 30), queue.enqueue(jobs.spin, 30)
+        execution, thread = queue.enqueue(jobs.wait, 30), queue.enqueue(jobs.stuck, 3)
         beside = queue.enqueue(jobs.wait, 0.5, "beside")
         four = (stopped, execution, thread, beside)
         await until(lambda: all(job.get_status() == JobStatus.STARTED for job in four))
