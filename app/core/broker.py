@@ -35,6 +35,9 @@ ENTRY_POINT = "app.core.broker.SealedWorker"
 PATIENCE = 5.0
 """Seconds that the broker may take to answer."""
 
+BEAT, MARGIN = 5, 10
+"""Seconds between a worker's signs of life in Redis, and how much longer they count."""
+
 RESULT_SECONDS = 500
 FAILURE_SECONDS = 86_400
 """How long RQ's tools can show a job that ended; what counts is the entry in the outbox."""
@@ -165,7 +168,15 @@ class SealedWorker(AsyncWorker):
     """An RQ worker that runs entries of our outbox and nothing else, whatever else it finds in Redis."""
 
     def __init__(self, *args: Any, runner: Runner, seals: Seals, **options: Any) -> None:
-        super().__init__(*args, serializer=JSONSerializer, callbacks=False, webhooks=False, **options)
+        super().__init__(
+            *args,
+            serializer=JSONSerializer,
+            callbacks=False,
+            webhooks=False,
+            job_monitoring_interval=BEAT,
+            margin=MARGIN,
+            **options,
+        )
         self.runner, self.seals = runner, seals
 
     def resolve(self, job: Job) -> Callable[[], Any]:

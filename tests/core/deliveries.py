@@ -197,7 +197,6 @@ async def open_bench(cluster: Cluster) -> AsyncIterator[Bench]:
     app = create_app(url=cluster.url("app_rw", database))
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test/api/v1") as client:
         owner = await register(client)
-    await app.state.serving.gate.work.drain()
     engine = create_engine(settings.database, cluster.url("app_worker", database), 20)
     relay_engine = create_engine(settings.database, cluster.url("app_relay", database), 4)
     work = UnitOfWork(session_maker(settings, engine, {}), TrialHub)

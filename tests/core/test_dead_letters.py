@@ -187,4 +187,4 @@ async def test_the_audits_id_leads_to_the_deliveries(team: Team, settle: Callabl
     (entry,) = (await team.owner.call("GET", "/audit", params=query)).json()["items"]
     found = (await team.member.call("GET", f"/core/events/{entry['id']}")).json()
     assert (found["id"], found["action"]) == (entry["id"], "project.created")
-    assert [(one["handler"], one["status"]) for one in found["deliveries"]] == [(HANDLER, "finished")]
+    assert (HANDLER, "finished") in [(one["handler"], one["status"]) for one in found["deliveries"]]

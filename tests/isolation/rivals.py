@@ -26,7 +26,7 @@ VALUES = {
     "timestamptz": "now()",
     "bool": "false",
     "int4": "1",
-    "int8": "1",
+    "int8": "9000000000",
     "jsonb": "to_jsonb(cast(:marker as text))",
     "bytea": "sha256(convert_to(cast(:marker as text), 'utf8'))",
     "_text": "array[cast(:marker as text)]",
