@@ -17,8 +17,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.auth.passwords import passwords
+from app.auth.tokens import issue_access
 from app.config import Settings, settings
 from app.core.unit_of_work import UnitOfWork
+from app.utils.helpers import uuid7
 
 TEMPLATE = "app_template"
 PASSWORD = "a password of the tests"
@@ -164,12 +167,42 @@ async def join(cluster: Cluster, database: str, caller: Caller, tenant_id: uuid.
     return Caller(caller.client, caller.user_id, caller.email, caller.token, tenant_id)
 
 
+ENROL = """
+    with person as (
+        insert into users (id, email, full_name) values (:user, :email, 'Some Body')
+    ), password as (
+        insert into credentials (user_id, password_hash) values (:user, :hash)
+    ), session as (
+        insert into auth_sessions (id, user_id, expires_at) values (:session, :user, now() + interval '30 days')
+    ), home as (
+        insert into tenants (id, name, version) values (:home, 'Some Body', 1)
+    ), places as (
+        insert into memberships (tenant_id, id, user_id, role)
+        values (:home, gen_random_uuid(), :user, 'owner'), (:tenant, gen_random_uuid(), :user, :role)
+    )
+    select 1
+"""
+
+
+@cache
+def password_hash() -> str:
+    """Return the hash of the password that people of the tests have."""
+    return passwords.hasher.hash(PASSWORD)
+
+
+async def enrol(cluster: Cluster, database: str, client: AsyncClient, tenant_id: uuid.UUID, role: str) -> Caller:
+    """Make somebody with a tenant of their own and a place in another one, signed in: in one statement, for speed."""
+    user_id, session_id, email = uuid7(), uuid7(), f"{uuid.uuid4().hex}@example.com"
+    values = {"user": user_id, "session": session_id, "email": email, "hash": password_hash(), "home": uuid7()}
+    await cluster.rows(database, ENROL, **values, tenant=tenant_id, role=role)
+    return Caller(client, user_id, email, issue_access(user_id, session_id), tenant_id)
+
+
 async def found_team(client: AsyncClient, cluster: Cluster, database: str) -> Team:
     """Make the people of a new tenant, one for each role, and a stranger."""
     owner, stranger = await register(client), await register(client)
     others = {
-        role: await join(cluster, database, await register(client), owner.tenant_id, role)
-        for role in ("admin", "member", "viewer")
+        role: await enrol(cluster, database, client, owner.tenant_id, role) for role in ("admin", "member", "viewer")
     }
     return Team(owner=owner, stranger=stranger, **others)
 

@@ -27,6 +27,9 @@ HOLD = dt.timedelta(seconds=10)
 SWEEP = 1.0
 """Seconds between two looks for entries that were lost."""
 
+NAP = 0.05
+"""Seconds between two looks while something is under way."""
+
 REMOVED_AT_ONCE = 1000
 REMOVAL = 60.0
 """Seconds between two removals of entries that are over."""
@@ -133,6 +136,8 @@ class Relay:
     def __init__(self, engine: AsyncEngine, transport: Transport, config: TaskSettings) -> None:
         self.engine, self.transport, self.config = engine, transport, config
         self.news = asyncio.Event()
+        self.busy = False
+        """Whether something was under way at the last look: then room may come at any moment."""
 
     def wake(self) -> None:
         """Say that there may be work; from the relay's own loop."""
@@ -154,7 +159,8 @@ class Relay:
                 # Not wait_for: before Python 3.12 it swallows a cancellation that meets the news, and never ends.
                 with suppress(TimeoutError):
                     # At random, so that relays do not look in step, and nobody can foretell when a delay ends.
-                    async with asyncio.timeout(self.config.poll_seconds * CHANCE.uniform(0.5, 1)):
+                    pause = min(NAP, self.config.poll_seconds) if self.busy else self.config.poll_seconds
+                    async with asyncio.timeout(pause * CHANCE.uniform(0.5, 1)):
                         await self.news.wait()
 
     async def repeat(self, step: Step, seconds: float) -> None:
@@ -188,6 +194,7 @@ class Relay:
         tickets: list[Ticket] = []
         async with self.engine.begin() as connection:
             under_way = dict([*await connection.execute(UNDER_WAY)])
+            self.busy = bool(under_way)
             for queue in self.config.queues:
                 room = self.transport.room(under_way.get(queue, 0)) - len(tickets)
                 if room > 0:
@@ -196,9 +203,22 @@ class Relay:
         return tickets
 
     async def sweep(self) -> int:
-        """Bring back what the broker lost and what a dead worker held; return how much it was."""
+        """Bring back what a dead worker held, and what the broker lost; return how much it was.
+
+        The first does not wait for the second: while the broker is away, nobody can look into its queues.
+        """
         async with self.engine.begin() as connection:
             abandoned = (await connection.execute(ABANDONED)).all()
+        for row in abandoned:
+            log.warning("run_without_sign_of_life", name=row.name, entry_id=str(row.id), status=row.status)
+        lost = await self.sweep_lost()
+        if abandoned or lost:
+            self.wake()
+        return len(abandoned) + lost
+
+    async def sweep_lost(self) -> int:
+        """Queue again what was sent, not begun, and is not in the broker any more; return how much it was."""
+        async with self.engine.begin() as connection:
             overdue = [Ticket(*row) for row in await connection.execute(OVERDUE, {"room": self.config.in_flight})]
             lost = list(await self.transport.missing(overdue)) if overdue else []
             held = [ticket for ticket in overdue if ticket not in lost]
@@ -206,13 +226,9 @@ class Relay:
                 await connection.execute(HOLD_ON, {**keys(held), "hold": HOLD})
             if lost:
                 await connection.execute(TAKE_BACK, {**keys(lost), "delay": dt.timedelta(0)})
-        for row in abandoned:
-            log.warning("run_without_sign_of_life", name=row.name, entry_id=str(row.id), status=row.status)
         if lost:
             log.warning("tickets_lost", count=len(lost))
-        if abandoned or lost:
-            self.wake()
-        return len(abandoned) + len(lost)
+        return len(lost)
 
     async def take_back(self, tickets: Sequence[Ticket], *, delay: float) -> None:
         """Queue again what could not be sent; it is due a moment later."""

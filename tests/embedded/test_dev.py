@@ -84,7 +84,12 @@ def test_the_signing_key_is_kept(folder: Path) -> None:
 def app_dev(data: Path) -> Iterator[subprocess.Popen[str]]:
     """Run `app dev` as a process of its own, under a variable that leads the drivers of PostgreSQL astray."""
     script = "import sys; from pathlib import Path; from app.embedded.dev import run; "
-    command = [sys.executable, "-c", f"{script}sys.exit(run('127.0.0.1', 0, Path(sys.argv[1]), True))", str(data)]
+    command = [
+        sys.executable,
+        "-c",
+        f"{script}sys.exit(run('127.0.0.1', 0, Path(sys.argv[1]), workers=1, demo=True))",
+        str(data),
+    ]
     environment = {**os.environ, "PGPORT": "1"}
     with subprocess.Popen(  # noqa: S603 - ours
         command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -156,4 +161,4 @@ def test_a_whole_life(folder: Path) -> None:
         assert process.returncode == 0
 
 
-STEPS = ("PostgreSQL", "Valkey", "Roles and database", "Schema", "Demo data", "API", "/docs")
+STEPS = ("PostgreSQL", "Valkey", "Roles and database", "Schema", "Demo data", "Relay, scheduler", "API", "/docs")
