@@ -56,7 +56,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=partial(lifespan, pools=pools, background=background, console=console),
+        lifespan=partial(lifespan, pools=pools, console=console),
         middleware=middleware.stack(config.server, address_rate=config.limits.address),
     )
     if config.server.docs:
@@ -90,11 +90,11 @@ def include(app: FastAPI, routers: Sequence[Router]) -> None:
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI, pools: Pools, background: Background, console: Console | None) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI, pools: Pools, console: Console | None) -> AsyncIterator[None]:
     """Check the database before the first request; after the last one, close what is open."""
     try:
         await refuse_unsafe(pools.engine)
-        async with background():
+        async with app.state.background():
             yield
     finally:
         if console:

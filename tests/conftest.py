@@ -25,6 +25,7 @@ from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
 from app.main import create_app
 from tests.support import TEMPLATE, Caller, Cluster, Team, found_team, register, settled
+from tests.workers import choose
 
 pytest_plugins = ["tests.figures"]
 
@@ -88,6 +89,7 @@ def broker() -> Iterator[str]:
 async def application(cluster: Cluster, database: str) -> AsyncIterator[FastAPI]:
     """Start the application as it is shipped, on this worker's database."""
     app = create_app(url=cluster.url("app_rw", database))
+    choose(app)
     async with app.router.lifespan_context(app):
         yield app
 

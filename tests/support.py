@@ -22,6 +22,7 @@ from app.auth.tokens import issue_access
 from app.config import Settings, settings
 from app.core.unit_of_work import UnitOfWork
 from app.utils.helpers import uuid7
+from tests.workers import background
 
 TEMPLATE = "app_template"
 PASSWORD = "a password of the tests"
@@ -127,7 +128,7 @@ async def serve(app: FastAPI, *, relay: bool = False) -> AsyncIterator[AsyncClie
     work: UnitOfWork = app.state.serving.gate.work
     try:
         transport = ASGITransport(app, raise_app_exceptions=False)
-        beside = app.state.background() if relay else nullcontext()
+        beside = background(app) if relay else nullcontext()
         async with beside, AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
             yield client
     finally:
