@@ -69,6 +69,9 @@ class Lane:
         query = f"{' union all '.join(parts)} order by name, row"
         for line in await self.run(query, tenant=tenant_id):
             found[line.name].append(line.row)
+        # The sequencer moves an entry from the queue into the chain at any moment: what counts is that it is there.
+        links = [*found["audit_chain"], *found.pop("audit_unchained")]
+        found["audit_chain"] = [{"id": entry_id} for entry_id in sorted(link["id"] for link in links)]
         return found
 
 
