@@ -11,6 +11,7 @@ from app.config import Settings, settings
 from app.core.operator import Operator
 from app.db.engine import create_engine
 from app.exceptions import AppError
+from app.extensions import logs
 from app.processes import Pools, Roles, outside_world
 
 Found = TypeVar("Found")
@@ -18,6 +19,7 @@ Found = TypeVar("Found")
 
 def operate(step: Callable[[Operator], Awaitable[Found]]) -> Found:
     """Return what a step finds; end with one line and status 1 when the database or the application refuses."""
+    logs.configure(settings.log.level, settings.log.format)
     roles = Roles.of(settings)
     with told(roles.worker):
         try:
