@@ -17,16 +17,25 @@ PAUSE = 0.5
 log = logging.getLogger("rq.worker")
 
 
-async def listen(client: "redis.asyncio.Redis", channel: str, handle: Callable[[dict[str, Any]], None]) -> None:
-    """Hand every message of a channel over, until cancelled; subscribe again after an outage."""
+async def listen(
+    client: "redis.asyncio.Redis", channel: str, handle: Callable[[dict[str, Any]], None], heard: asyncio.Event
+) -> None:
+    """Hand every message of a channel over, until cancelled; subscribe again after an outage.
+
+    `heard` is set once Redis has said that it will send them.
+    """
     while True:
         try:
-            async with client.pubsub(ignore_subscribe_messages=True) as subscription:
+            async with client.pubsub() as subscription:
                 await subscription.subscribe(channel)
                 while True:
                     message = await subscription.get_message(timeout=TURN)
-                    if message is not None:
+                    if message is None:
+                        continue
+                    if message["type"] == "message":
                         handle(message)
+                    else:
+                        heard.set()
         except OUTAGES as error:
             log.error("No commands are heard, Redis is away: %s", error)  # noqa: TRY400 - no news in the traceback
             await asyncio.sleep(PAUSE)

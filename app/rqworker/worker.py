@@ -154,7 +154,8 @@ class AsyncWorker(ControlledWorker):
         loop = asyncio.get_running_loop()
         recovery = Recovery(self, exchange.running, self.restore, finisher)
         await asyncio.to_thread(self.bootstrap, logging_level, date_format, log_format)
-        listening = loop.create_task(listen(self._loop_client, self.pubsub_channel_name, self.handle_payload))
+        heard = asyncio.Event()
+        listening = loop.create_task(listen(self._loop_client, self.pubsub_channel_name, self.handle_payload, heard))
         pulse = Pulse(
             self,
             loop,
@@ -168,6 +169,10 @@ class AsyncWorker(ControlledWorker):
             if with_scheduler:
                 await asyncio.to_thread(self._start_scheduler, burst)
             await self._tidy()
+            # Who sees an idle worker may send it a command at once.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.patience):
+                    await heard.wait()
             await asyncio.to_thread(self.set_state, WorkerStatus.IDLE)
             beside.append(loop.create_task(self._maintain(), name="rq maintenance"))
             pulse.start()
