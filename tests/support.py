@@ -191,3 +191,11 @@ async def settled(cluster: Cluster, database: str, seconds: float = 20) -> None:
     while rows := await cluster.rows(database, UNSETTLED):
         assert time.monotonic() < deadline, rows
         await asyncio.sleep(0.01)
+
+
+async def chained(cluster: Cluster, database: str, seconds: float = 20) -> None:
+    """Return when every entry of a database's audit is chained; fail after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while rows := await cluster.rows(database, "select count(*) from audit_unchained having count(*) > 0"):
+        assert time.monotonic() < deadline, rows
+        await asyncio.sleep(0.01)
