@@ -28,8 +28,9 @@ async def site(cluster: Cluster, broker: str, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="session")
 async def unhurried(cluster: Cluster, broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    """Open a process that does what comes after an answer at the moments that production chooses."""
-    later = {"APP_SERVER__LATER_SECONDS": "1.0"}
+    """Open a process that does what comes after an answer, mails above all, at the moments that production chooses."""
+    production = {"MAIL__DELAY_SECONDS": "1.0", "TASKS__POLL_SECONDS": "1.0", "AUDIT__CHAIN_SECONDS": "1.0"}
+    later = {f"APP_{name}": value for name, value in production.items()}
     async with site_of(1, cluster, broker, tmp_path_factory.mktemp("mails"), later) as (found, _):
         yield found
 

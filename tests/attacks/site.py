@@ -18,13 +18,25 @@ from httpx2 import AsyncClient, HTTPError, Limits, get
 
 from app.embedded.dev import claim_port
 from app.routes import PREFIX
+from app.worker import SCHEDULE
 from tests.attacks.wire import Wire
 from tests.embedded.support import until
-from tests.support import Caller, Cluster, Team, found_team, register
+from tests.load.door import CONTENT, TABLES
+from tests.support import Caller, Cluster, Team, chained, found_team, register, settled
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 TOKEN = re.compile(r"#token=(gp[il]_[\w-]+)")
+
+DENIED = "select id from audit_entries where action = 'access.denied'"
+KEPT = {
+    "audit_entries": f"(select * from audit_entries where id not in ({DENIED}))",
+    "audit_chain": f"(select * from audit_chain where id not in ({DENIED}))",
+    "outbox_entries": "(select * from outbox_entries where name <> all(:periodic))",
+    "schedule_entries": "(select name from schedule_entries where name <> all(:periodic))",
+}
+"""Of these tables what neither a refused attempt, which the audit keeps, nor the clock may change."""
+STATE = " union all ".join(f"select '{name}', ({CONTENT.format(KEPT.get(name, name))})" for name in TABLES)
 
 
 @dataclass
@@ -121,6 +133,12 @@ class Site:
         ((found,),) = await self.rows(query, **values)
         return found
 
+    async def state(self) -> dict[str, str]:
+        """Return a digest of every table, once nothing in the background changes them any more."""
+        await settled(self.cluster, self.database)
+        await chained(self.cluster, self.database)
+        return dict(map(tuple, await self.rows(STATE, periodic=[line.task.name for line in SCHEDULE])))
+
     def door(self, number: int) -> Wire:
         """Return the one process or the other."""
         return self.doors[number % len(self.doors)]
@@ -153,6 +171,7 @@ async def site_of(
         "APP_DATABASE__URL": cluster.url("app_rw", database),
         "APP_BROKER__URL": broker,
         "APP_MAIL__FOLDER": str(folder),
+        "APP_AUDIT__CHAIN_SECONDS": "0.1",
         # Twenty at once on one row wait longer on a busy machine than people should.
         "APP_DATABASE__POOL_TIMEOUT": "15.0",
         "APP_DATABASE__LOCK_TIMEOUT": "10.0",

@@ -7,7 +7,6 @@ import uuid
 
 from tests.attacks.conftest import Record
 from tests.attacks.site import Site
-from tests.attacks.test_escalation import rows
 from tests.attacks.wire import Answer, Wire, head
 from tests.support import PASSWORD
 
@@ -31,7 +30,7 @@ LATE = 15.0
 async def test_addresses_that_are_none(guarded: Site, record: Record) -> None:
     """To register, to sign in, to be invited: refused, and no table has a row more."""
     owner = await guarded.register()
-    before, tried = await rows(guarded), 0
+    before, tried = await guarded.state(), 0
     for name, email in ADDRESSES.items():
         person = {"email": email, "password": PASSWORD, "full_name": "X", "tenant_name": "X"}
         answers = [
@@ -48,7 +47,7 @@ async def test_addresses_that_are_none(guarded: Site, record: Record) -> None:
         ]
         assert all(answer.is_refusal for answer in answers), (name, [answer.body for answer in answers])
         tried += len(answers)
-    assert await rows(guarded) == before
+    assert await guarded.state() == before
     record(f"bad e-mail addresses: {tried} of {tried} refused, 0 rows written")
 
 
@@ -93,7 +92,7 @@ async def trickle(door: Wire, first: bytes, rest: bytes) -> tuple[Answer, float]
 async def test_a_request_that_trickles(guarded: Site, record: Record) -> None:
     """A body and a head that come a byte a second are answered 408 after two seconds, and leave no row."""
     owner = await guarded.register()
-    before = await rows(guarded)
+    before = await guarded.state()
     body = json.dumps({"name": "half written"}).encode()
     whole = head("POST", "/projects", list(owner.headers.items()), body)
     cut = whole.index(b"X-Tenant-ID")
@@ -102,5 +101,5 @@ async def test_a_request_that_trickles(guarded: Site, record: Record) -> None:
     for answer, seconds in found:
         assert (answer.is_refusal, answer.status) == (True, 408), answer.body
         assert seconds >= 1.5
-    assert await rows(guarded) == before
+    assert await guarded.state() == before
     record(f"bodies and heads of a byte a second: {len(found)} of {len(found)} refused with 408, 0 rows written")
