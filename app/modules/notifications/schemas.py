@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from app.utils.schemas import BaseSchema, PageQuery, PatchSchema, Unset
 
@@ -35,5 +35,5 @@ class PreferencesResponse(BaseSchema):
 class PreferencesUpdate(PatchSchema):
     """What can be changed; fields that are left out stay as they are."""
 
-    in_app: bool | Unset = None
-    email: bool | Unset = None
+    in_app: StrictBool | Unset = None
+    email: StrictBool | Unset = None
