@@ -69,8 +69,13 @@ CLAIM = text("""
     from due where o.tenant_id = due.tenant_id and o.id = due.id
     returning o.tenant_id, o.id, o.name, o.queue
 """)
-UNDER_WAY = text("""
-    select queue, count(*) from outbox_entries where status = 'sent' group by queue
+LOOK = text("""
+    select q.queue,
+        (select count(*) from outbox_entries s where s.status = 'sent' and s.queue = q.queue) as under_way,
+        exists (
+            select 1 from outbox_entries w where w.status = 'queued' and w.queue = q.queue and w.due_at <= now()
+        ) as due
+    from unnest(cast(:queues as text[])) with ordinality as q (queue, place) order by q.place
 """)
 OVERDUE = text("""
     select tenant_id, id, name, queue from outbox_entries
@@ -193,12 +198,12 @@ class Relay:
         """Mark what is due as sent, queue by queue, the first queue first."""
         tickets: list[Ticket] = []
         async with self.engine.begin() as connection:
-            under_way = dict([*await connection.execute(UNDER_WAY)])
-            self.busy = bool(under_way)
-            for queue in self.config.queues:
-                room = self.transport.room(under_way.get(queue, 0)) - len(tickets)
-                if room > 0:
-                    values = {"queue": queue, "room": room, "share": self.config.in_flight_tenant, "hold": HOLD}
+            looks = (await connection.execute(LOOK, {"queues": list(self.config.queues)})).all()
+            self.busy = any(look.under_way for look in looks)
+            for look in looks:
+                room = self.transport.room(look.under_way) - len(tickets)
+                if look.due and room > 0:
+                    values = {"queue": look.queue, "room": room, "share": self.config.in_flight_tenant, "hold": HOLD}
                     tickets += [Ticket(*row) for row in await connection.execute(CLAIM, values)]
         return tickets
 

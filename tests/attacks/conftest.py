@@ -19,14 +19,14 @@ def record(request: pytest.FixtureRequest) -> Record:
     return lambda line: request.node.user_properties.append((PROPERTY, f"attacks: {line}"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def site(cluster: Cluster, broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """Open two processes that limit nobody."""
     async with site_of(2, cluster, broker, tmp_path_factory.mktemp("mails"), {}) as (found, _):
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def unhurried(cluster: Cluster, broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """Open a process that does what comes after an answer, mails above all, at the moments that production chooses."""
     production = {"MAIL__DELAY_SECONDS": "1.0", "TASKS__POLL_SECONDS": "1.0", "AUDIT__CHAIN_SECONDS": "1.0"}
@@ -45,7 +45,7 @@ def production_limits() -> dict[str, str]:
     return {f"APP_LIMITS__{name.upper()}": rate for name, rate in load(environ=production).limits}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def guarded(cluster: Cluster, broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """Open two processes with the limits of production, behind a proxy that names the clients' addresses.
 

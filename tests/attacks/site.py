@@ -171,7 +171,8 @@ async def site_of(
         "APP_DATABASE__URL": cluster.url("app_rw", database),
         "APP_BROKER__URL": broker,
         "APP_MAIL__FOLDER": str(folder),
-        "APP_AUDIT__CHAIN_SECONDS": "0.1",
+        "APP_AUDIT__CHAIN_SECONDS": "0.5",
+        "APP_TASKS__POLL_SECONDS": "1.0",
         # Twenty at once on one row wait longer on a busy machine than people should.
         "APP_DATABASE__POOL_TIMEOUT": "15.0",
         "APP_DATABASE__LOCK_TIMEOUT": "10.0",

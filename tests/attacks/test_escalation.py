@@ -27,7 +27,7 @@ TOLD = f"select count(*) from ({DENIED}) as one"
 Who = dict[str, Any]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def team(site: Site) -> Team:
     """Make the people, who share all attacks: none of them changes anything."""
     return await site.team()

@@ -27,7 +27,7 @@ class Loot:
     project: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def loot(site: Site) -> Loot:
     """Collect the tokens; none of the attacks uses one up."""
     owner, stranger = await site.register(), await site.register()

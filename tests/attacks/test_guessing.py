@@ -30,7 +30,7 @@ PEOPLE = """
 addresses = count()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def owner(unhurried: Site) -> Caller:
     """Register somebody who is known."""
     return await unhurried.register()
