@@ -54,10 +54,10 @@ async def test_the_mail_holds_the_link_and_nothing_of_the_person(
     body = {"email": email, "password": PASSWORD, "full_name": name, "tenant_name": name}
     made = await client.post("/auth/register", json=body)
     token = await forget(client, mailbox, email)
-    mails = await mailbox.mails(email)
-    assert [mail.subject for mail in mails] == ["Groundplan: confirm your address", "Groundplan: set a new password"]
-    assert f"http://127.0.0.1:8000/reset-password#token={token}\n" in mails[-1].text
-    assert not any("evil" in mail.text + mail.subject for mail in mails)
+    mails = {mail.subject: mail.text for mail in await mailbox.mails(email)}
+    assert mails.keys() == {"Groundplan: confirm your address", "Groundplan: set a new password"}
+    assert f"http://127.0.0.1:8000/reset-password#token={token}\n" in mails["Groundplan: set a new password"]
+    assert not any("evil" in text + subject for subject, text in mails.items())
     (row,) = await cluster.rows(database, LINKS, user=uuid.UUID(made.json()["user"]["id"]))
     assert len(row.token_hash) == 32
     assert (row.email, row.used_at) == (email, None)

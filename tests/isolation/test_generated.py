@@ -66,7 +66,8 @@ async def test_the_same_request_succeeds_for_the_owner_of_the_object(operation: 
 
 async def test_the_rival_has_something_to_lose_in_every_table(lane: Lane, rival: Rival) -> None:
     """Every table that the catalogue knows holds rows of the rival, a deleted project among them, and the marker."""
-    assert set(rival.rows) == {*await lane.tables(), "tenants"}
+    # What waits to be chained counts as chained.
+    assert set(rival.rows) == {*await lane.tables(), "tenants"} - {"audit_unchained"}
     assert [table for table, rows in rival.rows.items() if not rows] == []
     assert {project["deleted_at"] is None for project in rival.rows["projects"]} == {True, False}
     marked = {table for table, rows in rival.rows.items() if rival.marker in str(rows)}
