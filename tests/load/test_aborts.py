@@ -17,7 +17,7 @@ from app.main import create_app
 from app.routes import PREFIX
 from tests.load.crowd import Ask, House, requests, send, settle, shuffle
 from tests.served import running
-from tests.support import Cluster
+from tests.support import Cluster, settled
 
 HOUSES = 20
 CREATED = """
@@ -42,10 +42,11 @@ ORPHANS = """
 """
 OPEN = """
     select state, query from pg_stat_activity
-    where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'
+    where datname = current_database() and usename = 'app_rw' and state <> 'idle'
     union all select mode, locktype from pg_locks
-    where database = (select oid from pg_database where datname = current_database()) and pid <> pg_backend_pid()
+    where pid in (select pid from pg_stat_activity where datname = current_database() and usename = 'app_rw')
 """
+"""What requests hold; the relay and the runs work on."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ async def test_a_crowd_that_leaves_in_the_middle(site: Site) -> None:
         await come_to_rest(site)
     assert [pool.checkedout() for pool in site.pools] == [0, 0]
     assert await site.rows(OPEN) == []
+    await settled(site.cluster, site.database, seconds=60)
     check_decisions(asks)
     await check_lists(site, asks)
     await check_created(site, asks)
