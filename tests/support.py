@@ -178,8 +178,9 @@ ENROL = """
     ), home as (
         insert into tenants (id, name, version) values (:home, 'Some Body', 1)
     ), places as (
-        insert into memberships (tenant_id, id, user_id, role)
-        values (:home, gen_random_uuid(), :user, 'owner'), (:tenant, gen_random_uuid(), :user, :role)
+        insert into memberships (tenant_id, id, user_id, role, created_at)
+        values (:home, gen_random_uuid(), :user, 'owner', now() - interval '1 second'),
+            (:tenant, gen_random_uuid(), :user, :role, now())
     )
     select 1
 """
