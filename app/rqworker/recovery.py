@@ -24,6 +24,17 @@ log = logging.getLogger("rq.worker")
 
 Restore = Callable[[str, Mapping[str, bytes]], Job]
 
+CLAIM = """
+local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not score or tonumber(score) > tonumber(ARGV[2]) then return 0 end
+redis.call('ZADD', KEYS[1], 'XX', ARGV[3], ARGV[1])
+return 1
+"""
+"""Keeps an execution for one recovery alone: it looks alive to the others until its time is over."""
+
+MARGIN = 10
+"""Seconds that a recovery has beside the failure callback; should it die, another one begins anew then."""
+
 
 class Recovery:
     """Looks after a worker's queues. RQ's own cleaning follows callback names and needs SIGALRM in the main thread."""
@@ -61,7 +72,7 @@ class Recovery:
     def abandoned(self, queue: Queue) -> int:
         """Retry or fail each job whose execution nobody keeps alive; return how many there were.
 
-        Safe beside other workers: who comes second finds the job's hash changed.
+        Safe beside other workers: one of them claims an execution, and then calls back once.
         """
         registry = queue.started_job_registry
         count = 0
@@ -77,21 +88,16 @@ class Recovery:
         return count
 
     def _abandoned(self, queue: Queue, wip: str, job_id: str, execution_id: str) -> int:
-        worker, connection = self._worker, self._worker.connection
-        composite = f"{job_id}:{execution_id}"
+        job = self._claim(wip, job_id, execution_id)
+        if job is None:
+            return 0
+        self._tell(job)
+        connection = self._worker.connection
+        text = f"Moved to {FailedJobRegistry.__name__}, due to {AbandonedJobError.__name__}, at {now()}"
         with connection.pipeline() as pipe:
-            pipe.watch(worker.job_class.key_for(job_id), wip)
-            raw: dict[str, Any] = decode_redis_hash(connection.hgetall(worker.job_class.key_for(job_id)))
-            score = connection.zscore(wip, composite)
-            if score is None or score > current_timestamp():
+            pipe.watch(job.key)
+            if not self._is_lost(wip, job_id, execution_id):
                 return 0
-            started = raw.get("status") == JobStatus.STARTED.value.encode()
-            if not raw or not started or self._runs_elsewhere(wip, job_id, execution_id):
-                connection.zrem(wip, composite)
-                return 0
-            job = self._restore(job_id, raw)
-            self._tell(job)
-            text = f"Moved to {FailedJobRegistry.__name__}, due to {AbandonedJobError.__name__}, at {now()}"
             pipe.multi()
             retried = job.should_retry
             if retried:
@@ -99,9 +105,9 @@ class Recovery:
             else:
                 record_job_failure(job, text, pipe)
             Execution(execution_id, job_id, connection, job.worker_name or "").delete(job, pipe)
-            pipe.zrem(wip, composite)
+            pipe.zrem(wip, f"{job_id}:{execution_id}")
             pipe.execute()
-        log.warning("Worker %s: job %s was abandoned; %s", worker.name, job_id, "again" if retried else text)
+        log.warning("Worker %s: job %s was abandoned; %s", self._worker.name, job_id, "again" if retried else text)
         if not retried:
             job.send_webhooks(JobStatus.FAILED, exc_string=text)
             origins = self._finisher.origins(job)
@@ -109,6 +115,27 @@ class Recovery:
             self._finisher.put_on_queue(origins)
         release_slot(job)
         return 1
+
+    def _claim(self, wip: str, job_id: str, execution_id: str) -> Job | None:
+        """Return the job of an execution that is lost and ours to settle now; what is over is only taken off."""
+        connection, composite = self._worker.connection, f"{job_id}:{execution_id}"
+        score = connection.zscore(wip, composite)
+        if score is None or score > current_timestamp():
+            return None
+        if not self._is_lost(wip, job_id, execution_id):
+            connection.zrem(wip, composite)
+            return None
+        raw: dict[str, Any] = decode_redis_hash(connection.hgetall(self._worker.job_class.key_for(job_id)))
+        job = self._restore(job_id, raw)
+        moment = current_timestamp()
+        until = moment + job.failure_callback_timeout + MARGIN
+        claimed = connection.eval(CLAIM, 1, wip, composite, str(moment), str(until))
+        return job if claimed else None
+
+    def _is_lost(self, wip: str, job_id: str, execution_id: str) -> bool:
+        """Tell whether a job counts as started, and by no other execution that is alive."""
+        status = self._worker.connection.hget(self._worker.job_class.key_for(job_id), "status")
+        return status == JobStatus.STARTED.value.encode() and not self._runs_elsewhere(wip, job_id, execution_id)
 
     def _runs_elsewhere(self, wip: str, job_id: str, execution_id: str) -> bool:
         """Tell whether another execution of the job is alive: it was started again meanwhile."""
