@@ -37,7 +37,8 @@ async def test_every_member_is_told_of_a_new_project(team: Team, notices: Notice
         assert notice.keys() == {"id", "kind", "object_id", "title", "created_at", "read_at"}
         assert (notice["kind"], notice["object_id"]) == ("project.created", project["id"])
         assert (notice["title"], notice["read_at"]) == ("Alpha 🚀", None)
-        assert notice["created_at"] >= project["created_at"]
+        told, made = (dt.datetime.fromisoformat(one["created_at"]) for one in (notice, project))
+        assert abs(told - made) < dt.timedelta(seconds=1), "the moment of the event, not of its delivery"
     assert await notices(team.stranger) == []
 
 
