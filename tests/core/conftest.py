@@ -1,5 +1,6 @@
 """Applications with an operation of the test's own."""
 
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -10,6 +11,9 @@ import pytest
 from app.config import Settings, settings
 from app.main import create_app
 from app.routes import ROUTERS
+from tests.core.bench import Bench, open_bench
+from tests.core.chores import CHORES
+from tests.core.deliveries import Post, open_post
 from tests.core.trial import Step, trial_router
 from tests.support import Caller, Cluster, serve
 
@@ -34,3 +38,36 @@ def stage(cluster: Cluster, database: str) -> Stage:
             yield replace(caller, client=client)
 
     return put
+
+
+@pytest.fixture(scope="module")
+async def opened(cluster: Cluster) -> AsyncIterator[Post]:
+    """Make one database with events of the tests' own, for a file."""
+    async with open_post(cluster) as post:
+        yield post
+
+
+@pytest.fixture
+async def post(opened: Post) -> Post:
+    """Return that database without entries and effects."""
+    await opened.clear()
+    return opened
+
+
+@pytest.fixture(scope="module")
+async def bench(cluster: Cluster) -> AsyncIterator[Bench]:
+    """Open a bench with tasks of the tests' own, for a file."""
+    async with open_bench(cluster, CHORES) as found:
+        yield found
+
+
+@pytest.fixture
+async def tenant(bench: Bench) -> uuid.UUID:
+    """Make a tenant for one test."""
+    return await bench.tenant()
+
+
+@pytest.fixture
+def name() -> str:
+    """Return a name that no other test writes down."""
+    return uuid.uuid4().hex

@@ -116,7 +116,7 @@ class TrialHub(MessageHub):
 
 
 @dataclass
-class Bench:
+class Post:
     """A database with an outbox that nobody works on but the test."""
 
     cluster: Cluster
@@ -190,7 +190,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(cluster: Cluster) -> AsyncIterator[Bench]:
+async def open_post(cluster: Cluster) -> AsyncIterator[Post]:
     """Make a database with one tenant and its owner; nothing runs on it."""
     database = f"gp_{uuid.uuid4().hex[:12]}"
     await cluster.clone(database)
@@ -200,9 +200,9 @@ async def open_bench(cluster: Cluster) -> AsyncIterator[Bench]:
     engine = create_engine(settings.database, cluster.url("app_worker", database), 20)
     relay_engine = create_engine(settings.database, cluster.url("app_relay", database), 4)
     work = UnitOfWork(session_maker(settings, engine, {}), TrialHub)
-    bench = Bench(cluster, database, work, relay_engine, owner.tenant_id, owner.user_id)
-    await bench.clear()
-    yield bench
+    post = Post(cluster, database, work, relay_engine, owner.tenant_id, owner.user_id)
+    await post.clear()
+    yield post
     for one in (engine, relay_engine, *(s.kw["bind"] for s in (app.state.serving.gate.work.sessions,))):
         await one.dispose()
     await app.state.serving.gate.work.limits.limiter.close()

@@ -6,7 +6,7 @@ import os
 import pickle
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +21,11 @@ from app.core.broker import REFUSED_AN_HOUR, Announcer, BrokerTransport, SealedW
 from app.core.relay import Ticket, TransportAwayError
 from app.core.seals import LARGEST, SealBrokenError, Seals
 from app.db.tenancy import SYSTEM_TENANT_ID
-from tests.core.deliveries import FAULTS, Bench, Happened, open_bench
-from tests.support import Cluster
+from tests.core.deliveries import FAULTS, Happened, Post
 
 KEY = "a signing key of the broker's tests, long enough"
 ONCE = Counter({"at once": 1, "first": 1, "second": 1, "third": 1})
 Work = Callable[[], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-async def opened(cluster: Cluster) -> AsyncIterator[Bench]:
-    """Make one database for the tests of this file."""
-    async with open_bench(cluster) as bench:
-        yield bench
-
-
-@pytest.fixture
-async def bench(opened: Bench) -> Bench:
-    """Return the database without entries and effects."""
-    await opened.clear()
-    return opened
 
 
 @pytest.fixture
@@ -58,12 +43,12 @@ def transport(broker: str, redis: Redis) -> BrokerTransport:
 
 
 @pytest.fixture
-def work(bench: Bench, redis: Redis) -> Work:
+def work(post: Post, redis: Redis) -> Work:
     """Return what lets a worker run all that is queued."""
 
     async def burst() -> None:
         queues = [queue(name, redis) for name in settings.tasks.queues]
-        worker = SealedWorker(queues, connection=redis, runner=bench.runner(), seals=Seals([KEY]))
+        worker = SealedWorker(queues, connection=redis, runner=post.runner(), seals=Seals([KEY]))
         await worker.work_async(burst=True, logging_level="CRITICAL")
 
     return burst
@@ -74,25 +59,25 @@ def happened() -> Happened:
     return Happened(object_id=uuid.uuid4(), note="x")
 
 
-async def test_what_is_sent_is_carried_out_once(bench: Bench, transport: BrokerTransport, work: Work) -> None:
+async def test_what_is_sent_is_carried_out_once(post: Post, transport: BrokerTransport, work: Work) -> None:
     """Three tickets, three runs, three effects; RQ's own record says that they went well."""
-    await bench.emit(happened())
-    assert await bench.relay(transport).send_due() == 3
+    await post.emit(happened())
+    assert await post.relay(transport).send_due() == 3
     await work()
-    assert await bench.effects() == ONCE
-    rows = (await bench.entries()).values()
+    assert await post.effects() == ONCE
+    rows = (await post.entries()).values()
     assert {row.status for row in rows} == {"finished"}
     jobs = Job.fetch_many([str(row.id) for row in rows], transport.connection, serializer=JSONSerializer)
     assert [job.return_value() for job in jobs if job] == [True, True, True]
 
 
 async def test_a_failure_is_shown_and_goes_when_it_is_tried_again(
-    bench: Bench, transport: BrokerTransport, work: Work
+    post: Post, transport: BrokerTransport, work: Work
 ) -> None:
     """RQ's list of failures has it until the next attempt; the reason is ours, without a traceback."""
     FAULTS["x"] = [RuntimeError("secret=hunter2")]
-    await bench.emit(happened())
-    relay, failed = bench.relay(transport), FailedJobRegistry(queue=transport.queues["default"])
+    await post.emit(happened())
+    relay, failed = post.relay(transport), FailedJobRegistry(queue=transport.queues["default"])
     await relay.send_due()
     await work()
     (job_id,) = failed.get_job_ids()
@@ -100,62 +85,62 @@ async def test_a_failure_is_shown_and_goes_when_it_is_tried_again(
     assert shown is not None
     assert "RunFailedError" in str(shown.exc_string)
     assert "hunter2" not in str(shown.exc_string)
-    await bench.until("status = 'queued' and due_at < now()")
+    await post.until("status = 'queued' and due_at < now()")
     await relay.send_due()
     assert failed.get_job_ids() == []
     await work()
-    assert await bench.effects() == ONCE
+    assert await post.effects() == ONCE
 
 
 async def test_a_valkey_that_forgot_loses_nothing(
-    bench: Bench, transport: BrokerTransport, redis: Redis, work: Work
+    post: Post, transport: BrokerTransport, redis: Redis, work: Work
 ) -> None:
     """Flushed after the tickets were sent, they are missed and sent again; what still queues is left alone."""
-    await bench.emit(happened())
-    relay = bench.relay(transport)
+    await post.emit(happened())
+    relay = post.relay(transport)
     await relay.send_due()
     lapse = "update outbox_entries set lease_until = now() - interval '1 second' returning 1"
-    await bench.rows(lapse)
+    await post.rows(lapse)
     assert await relay.sweep() == 0
     redis.flushall()
-    await bench.rows(lapse)
+    await post.rows(lapse)
     assert await relay.sweep() == 3
     await relay.send_due()
     await work()
-    assert await bench.effects() == ONCE
+    assert await post.effects() == ONCE
 
 
 async def test_a_job_that_comes_again_changes_nothing(
-    bench: Bench, transport: BrokerTransport, redis: Redis, work: Work
+    post: Post, transport: BrokerTransport, redis: Redis, work: Work
 ) -> None:
     """A stranger replays what he read in Redis, ten times: the entry has finished, and stays so."""
-    await bench.emit(happened())
-    await bench.relay(transport).send_due()
+    await post.emit(happened())
+    await post.relay(transport).send_due()
     ids = redis.lrange("rq:queue:default", 0, -1)
     await work()
     for job_id in ids * 10:
         redis.rpush("rq:queue:default", job_id)
     await work()
-    assert await bench.effects() == ONCE
+    assert await post.effects() == ONCE
 
 
 async def test_a_dead_entry_runs_when_its_job_is_requeued(
-    bench: Bench, transport: BrokerTransport, redis: Redis, work: Work
+    post: Post, transport: BrokerTransport, redis: Redis, work: Work
 ) -> None:
     """As RQ's tools do it: from the list of failures into the queue."""
     FAULTS["x"] = [RuntimeError()] * 3
-    await bench.emit(happened())
-    await bench.rows("update outbox_entries set max_attempts = 1 returning 1")
-    await bench.relay(transport).send_due()
+    await post.emit(happened())
+    await post.rows("update outbox_entries set max_attempts = 1 returning 1")
+    await post.relay(transport).send_due()
     await work()
     FAULTS.clear()
     failed = FailedJobRegistry(queue=transport.queues["default"])
     (job_id,) = failed.get_job_ids()
-    assert (await bench.entries())["second"].status == "dead"
+    assert (await post.entries())["second"].status == "dead"
     failed.requeue(job_id)
     await work()
-    assert (await bench.entries())["second"].status == "finished"
-    assert await bench.effects() == ONCE
+    assert (await post.entries())["second"].status == "finished"
+    assert await post.effects() == ONCE
 
 
 class Marker:
@@ -202,34 +187,34 @@ def left_behind(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-async def test_a_forged_job_never_runs(bench: Bench, redis: Redis, work: Work, tmp_path: Path) -> None:
+async def test_a_forged_job_never_runs(post: Post, redis: Redis, work: Work, tmp_path: Path) -> None:
     """Each is refused, kept as a dead letter of the system tenant, and audited; a real one behind them runs."""
     kinds = forgeries(tmp_path)
-    before = len(await bench.rows("select 1 from audit_entries where action = 'job.refused'"))
+    before = len(await post.rows("select 1 from audit_entries where action = 'job.refused'"))
     usual: dict[Any, Any] = {"created_at": b"2026-01-01T00:00:00.000000Z", "origin": b"default", "timeout": b"60"}
     for number, fields in enumerate(kinds.values()):
         redis.hset(f"rq:job:forged-{number}", mapping={**usual, **fields})
         redis.rpush("rq:queue:default", f"forged-{number}")
     await work()
     assert left_behind(tmp_path) == []
-    letters = await bench.rows("select * from outbox_entries where kind = 'refused' order by id")
+    letters = await post.rows("select * from outbox_entries where kind = 'refused' order by id")
     told = {row.payload["job_id"] for row in letters}
     # One without data is no job to the worker: it fails before it could be told from ours.
     assert told == {f"forged-{number}" for number, kind in enumerate(kinds) if kind != "nothing"}
     assert {(row.tenant_id, row.status) for row in letters} == {(SYSTEM_TENANT_ID, "dead")}
     assert all(row.error.startswith("refused: its ") for row in letters)
-    audited = await bench.rows("select outcome from audit_entries where action = 'job.refused'")
+    audited = await post.rows("select outcome from audit_entries where action = 'job.refused'")
     assert len(audited) - before == len(letters)
     assert {row.outcome for row in audited} == {"denied"}
 
 
-async def test_a_flood_of_forged_jobs_is_kept_in_part(bench: Bench, redis: Redis, work: Work) -> None:
+async def test_a_flood_of_forged_jobs_is_kept_in_part(post: Post, redis: Redis, work: Work) -> None:
     """So many an hour are dead letters; the rest is logged, and does not fill the database."""
     for number in range(REFUSED_AN_HOUR + 20):
         redis.hset(f"rq:job:flood-{number}", mapping={"data": b"[]", "origin": b"default"})
         redis.rpush("rq:queue:default", f"flood-{number}")
     await work()
-    kept = len(await bench.rows("select 1 from outbox_entries where kind = 'refused'"))
+    kept = len(await post.rows("select 1 from outbox_entries where kind = 'refused'"))
     assert REFUSED_AN_HOUR <= kept < REFUSED_AN_HOUR + 20
     assert redis.llen("rq:queue:default") == 0
 

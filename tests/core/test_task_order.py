@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,31 +13,11 @@ from app.core.tasks import Handle, enqueue
 from app.processes import Pools, Roles
 from app.utils.helpers import utcnow
 from tests.core import chores
-from tests.core.bench import Bench, open_bench
-from tests.core.chores import BOARD, CHORES
-from tests.support import Cluster
+from tests.core.bench import Bench
+from tests.core.chores import BOARD
 
 HOUR = dt.timedelta(hours=1)
 ROUNDS = 8
-
-
-@pytest.fixture(scope="module")
-async def bench(cluster: Cluster) -> AsyncIterator[Bench]:
-    """Open a bench for the tests of this file."""
-    async with open_bench(cluster, CHORES) as found:
-        yield found
-
-
-@pytest.fixture
-async def tenant(bench: Bench) -> uuid.UUID:
-    """Make a tenant for one test."""
-    return await bench.tenant()
-
-
-@pytest.fixture
-def name() -> str:
-    """Return a name that no other test writes down."""
-    return uuid.uuid4().hex
 
 
 async def after(bench: Bench, name: str, *parents: Handle) -> Handle:

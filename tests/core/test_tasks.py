@@ -17,32 +17,12 @@ from app.core.outbox import Status
 from app.core.payloads import LARGEST
 from app.core.tasks import enqueue, report, task
 from tests.core import chores
-from tests.core.bench import Bench, eventually, open_bench
-from tests.core.chores import BOARD, CHORES, Color, Parcel
-from tests.support import Cluster
+from tests.core.bench import Bench, eventually
+from tests.core.chores import BOARD, Color, Parcel
 
 WHO = uuid.uuid4()
 NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
 PARCEL = Parcel(weight=Decimal("1.50"), due=dt.date(2026, 1, 2))
-
-
-@pytest.fixture(scope="module")
-async def bench(cluster: Cluster) -> AsyncIterator[Bench]:
-    """Open a bench for the tests of this file."""
-    async with open_bench(cluster, CHORES) as found:
-        yield found
-
-
-@pytest.fixture
-async def tenant(bench: Bench) -> uuid.UUID:
-    """Make a tenant for one test."""
-    return await bench.tenant()
-
-
-@pytest.fixture
-def name() -> str:
-    """Return a name that no other test writes down."""
-    return uuid.uuid4().hex
 
 
 async def test_arguments_arrive_in_their_types(bench: Bench, tenant: uuid.UUID) -> None:
