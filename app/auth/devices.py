@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-LONGEST_AGENT = 200
+from app.auth.models import LONGEST_AGENT
 
 
 async def user_agent(request: Request) -> str:

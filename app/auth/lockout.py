@@ -1,8 +1,8 @@
 """How many passwords may be tried, so that guessing is hopeless and nobody can shut another person out."""
 
 from app.core.context import Context
-from app.extensions.addresses import network_of
 from app.extensions.ratelimit import Ask
+from app.utils.addresses import network_of
 
 FAMILIAR_SECONDS = 30 * 24 * 3600
 """How long an address is an account's own after a sign-in."""

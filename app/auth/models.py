@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.db.base import Base
 from app.db.mixin import IdMixin
 
+LONGEST_AGENT = 200
+"""Characters that are kept of what a client calls itself."""
+
 REMOVABLE = {"info": {"verbs": ("select", "delete")}}
 """Rows that the application may delete, once they are over."""
 

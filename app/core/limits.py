@@ -5,9 +5,9 @@ from typing import Protocol
 
 from app.config import LimitSettings, settings
 from app.exceptions import RateLimitedError
-from app.extensions.addresses import network_of
 from app.extensions.limit_storages import MemoryStorage
 from app.extensions.ratelimit import Ask, RateLimiter, Rule
+from app.utils.addresses import network_of
 
 MEMBER_SECONDS = 600
 """How long a caller who was let into a tenant counts as one of its people."""

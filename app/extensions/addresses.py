@@ -1,12 +1,12 @@
 """Who a request comes from: the client's address, which only proxies that are trusted may name."""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from app.utils.addresses import plain_address
 
 PEER = "groundplan.peer"
 
@@ -41,25 +41,3 @@ class ClientAddressMiddleware:
         address = plain_address(host)
         scope["client"] = (address, port) if address else scope[PEER]
         await self.app(scope, receive, send)
-
-
-@lru_cache(maxsize=4096)
-def parse_address(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a text is, or None; IPv4 inside IPv6 is IPv4."""
-    try:
-        found = ip_address(host)
-    except ValueError:
-        return None
-    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
-
-
-def plain_address(host: str) -> str | None:
-    """Return an address in its usual spelling, or None for what is none."""
-    found = parse_address(host)
-    return str(found) if found else None
-
-
-def network_of(host: str) -> str:
-    """Return what counts as one place: an IPv4 address, an IPv6 network of 64 bits, which one customer has."""
-    found = parse_address(host)
-    return f"{int(found) >> 64:x}/64" if isinstance(found, IPv6Address) else str(found or host)

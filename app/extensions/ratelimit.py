@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.exceptions import RateLimitedError
-from app.extensions.addresses import network_of
 from app.extensions.limit_storages import Clock, Hit, MemoryStorage, ValkeyStorage
 from app.extensions.logs import get_logger
+from app.utils.addresses import network_of
 
 PATIENCE = 0.1
 """Seconds that Valkey may take to answer; then the process counts for itself."""

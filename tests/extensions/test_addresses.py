@@ -3,7 +3,8 @@
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.extensions.addresses import ClientAddressMiddleware, network_of
+from app.extensions.addresses import ClientAddressMiddleware
+from app.utils.addresses import network_of
 
 PROXY, PUBLIC = "10.0.0.7", "203.0.113.9"
 TRUSTED = ("10.0.0.0/8", "192.0.2.1", "2001:db8::1")

@@ -5,9 +5,8 @@ from dataclasses import replace
 
 from sqlalchemy import ColumnElement, Executable, func, select, update
 
-from app.auth.devices import LONGEST_AGENT
 from app.auth.events import SignedIn
-from app.auth.models import AuthSession
+from app.auth.models import LONGEST_AGENT, AuthSession
 from app.auth.services.sessions import SessionService
 from app.auth.tokens import AccessClaim, issue_console
 from app.config import settings
