@@ -7,7 +7,6 @@ import typer
 from app.commands.failures import broker_told
 from app.config import settings
 from app.extensions import logs
-from app.main import bare_app
 from app.processes import relay
 
 cli = typer.Typer(add_completion=False)
@@ -16,7 +15,6 @@ cli = typer.Typer(add_completion=False)
 @cli.command()
 def run() -> None:
     """Hand what is due in the outbox to the workers until a signal. Any number may run; one is enough."""
-    bare_app()
     logs.configure(settings.log.level, settings.log.format)
     settings.need("auth.signing_keys")
     settings.need("database.relay_url")
