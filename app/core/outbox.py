@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import CheckConstraint, Index, SmallInteger, Text, Uuid, any_, func, select, text, update
+from sqlalchemy import CheckConstraint, Index, SmallInteger, Text, Uuid, any_, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
@@ -176,6 +176,45 @@ def lock_number(entry: OutboxEntry) -> int:
     return int.from_bytes(hashlib.sha256(key).digest()[:8], "big", signed=True)
 
 
+# Built once: these run for each entry, and to put a statement together takes as long as to send it.
+START = (
+    update(OutboxEntry)
+    .where(
+        OutboxEntry.id == bindparam("entry_id"),
+        OutboxEntry.status.in_(STARTABLE)
+        | (OutboxEntry.status == Status.started) & (OutboxEntry.lease_until < func.now()),
+    )
+    .values(
+        status=Status.started,
+        attempts=OutboxEntry.attempts + 1,
+        started_at=func.now(),
+        lease_until=func.now() + LEASE,
+        finished_at=None,
+    )
+    .returning(OutboxEntry)
+)
+MINE = (
+    OutboxEntry.id == bindparam("entry_id"),
+    OutboxEntry.attempts == bindparam("attempt"),
+    OutboxEntry.status == Status.started,
+)
+"""That the attempt which somebody began is still the one under way."""
+
+FINISH = (
+    update(OutboxEntry)
+    .where(*MINE)
+    .values(
+        status=Status.finished,
+        finished_at=func.now(),
+        error=None,
+        lease_until=None,
+        result=bindparam("outcome", type_=OutboxEntry.result.type),
+    )
+    .returning(OutboxEntry.id)
+    .execution_options(**UNSEEN)
+)
+
+
 class Outbox:
     """The entries of the context's tenant."""
 
@@ -240,20 +279,7 @@ class Outbox:
 
     async def start(self, entry_id: uuid.UUID) -> OutboxEntry | None:
         """Begin an attempt, and return the entry; None when it is done, discarded, or under way elsewhere."""
-        lapsed = (OutboxEntry.status == Status.started) & (OutboxEntry.lease_until < func.now())
-        began = (
-            update(OutboxEntry)
-            .where(OutboxEntry.id == entry_id, OutboxEntry.status.in_(STARTABLE) | lapsed)
-            .values(
-                status=Status.started,
-                attempts=OutboxEntry.attempts + 1,
-                started_at=func.now(),
-                lease_until=func.now() + LEASE,
-                finished_at=None,
-            )
-            .returning(OutboxEntry)
-        )
-        return cast("OutboxEntry | None", await self.session.scalar(began))
+        return cast("OutboxEntry | None", await self.session.scalar(START, {"entry_id": entry_id}))
 
     async def extend(self, entry: OutboxEntry) -> bool:
         """Give a sign of life; False when the attempt is not this one's any more."""
@@ -268,8 +294,8 @@ class Outbox:
         """End an attempt well, in the transaction of its effect; raises `LeaseLostError` when it is another's now."""
         if entry.kind == Kind.task:
             await self.hold(entry.id)
-        values = {"status": Status.finished, "finished_at": func.now(), "error": None, "result": result}
-        if not await self._move(entry, {**values, "lease_until": None}):
+        values = {"entry_id": entry.id, "attempt": entry.attempts, "outcome": result}
+        if (await self.session.execute(FINISH, values)).first() is None:
             raise LeaseLostError(entry.name)
         if entry.kind == Kind.task:
             await self.release_dependents(entry.id)
@@ -322,7 +348,6 @@ class Outbox:
 
     async def _move(self, entry: OutboxEntry, values: dict[str, Any]) -> bool:
         """Change an entry if the attempt that this one began is under way."""
-        mine = (OutboxEntry.id == entry.id) & (OutboxEntry.attempts == entry.attempts)
-        moved = update(OutboxEntry).where(mine, OutboxEntry.status == Status.started).values(values)
-        found = await self.session.execute(moved.returning(OutboxEntry.id).execution_options(**UNSEEN))
+        moved = update(OutboxEntry).where(*MINE).values(values).returning(OutboxEntry.id).execution_options(**UNSEEN)
+        found = await self.session.execute(moved, {"entry_id": entry.id, "attempt": entry.attempts})
         return found.first() is not None

@@ -28,7 +28,7 @@ SWEEP = 1.0
 """Seconds between two looks for entries that were lost."""
 
 NAP = 0.05
-"""Seconds between two looks while something is under way."""
+"""Seconds between two looks while something is due for which there was no room: it may come at any moment."""
 
 REMOVED_AT_ONCE = 1000
 REMOVAL = 60.0
@@ -40,6 +40,7 @@ log = get_logger(__name__)
 
 # Tenants take turns: each may have so many entries under way, and so a full tenant does not hold up the others.
 # The recursive part walks the index from tenant to tenant, so that a long queue costs no more than a short one.
+# Nobody waits for the disk: a claim that a crash of the database forgets is made again, and sending twice is safe.
 CLAIM = text("""
     with recursive tenant (id) as (
         (select tenant_id from outbox_entries where status = 'queued' and queue = :queue order by tenant_id limit 1)
@@ -66,7 +67,7 @@ CLAIM = text("""
     )
     update outbox_entries o
     set status = 'sent', dispatches = o.dispatches + 1, lease_until = now() + cast(:hold as interval)
-    from due where o.tenant_id = due.tenant_id and o.id = due.id
+    from due, set_config('synchronous_commit', 'off', true) where o.tenant_id = due.tenant_id and o.id = due.id
     returning o.tenant_id, o.id, o.name, o.queue
 """)
 LOOK = text("""
@@ -140,9 +141,11 @@ class Relay:
 
     def __init__(self, engine: AsyncEngine, transport: Transport, config: TaskSettings) -> None:
         self.engine, self.transport, self.config = engine, transport, config
+        self.single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        """The same pool, for statements that are a transaction each: no round trips for BEGIN and COMMIT."""
         self.news = asyncio.Event()
-        self.busy = False
-        """Whether something was under way at the last look: then room may come at any moment."""
+        self.crowded = False
+        """Whether something due found no room at the last look."""
 
     def wake(self) -> None:
         """Say that there may be work; from the relay's own loop."""
@@ -164,7 +167,7 @@ class Relay:
                 # Not wait_for: before Python 3.12 it swallows a cancellation that meets the news, and never ends.
                 with suppress(TimeoutError):
                     # At random, so that relays do not look in step, and nobody can foretell when a delay ends.
-                    pause = min(NAP, self.config.poll_seconds) if self.busy else self.config.poll_seconds
+                    pause = min(NAP, self.config.poll_seconds) if self.crowded else self.config.poll_seconds
                     async with asyncio.timeout(pause * CHANCE.uniform(0.5, 1)):
                         await self.news.wait()
 
@@ -184,28 +187,28 @@ class Relay:
             return 0
 
     async def send_due(self) -> int:
-        """Claim what is due, as far as there is room, and send it; return how much it was."""
-        tickets = await self.claim()
+        """Claim what is due, as far as there is room, and send it, the first queue first; return how much it was."""
+        sent = 0
+        async with self.single.connect() as connection:
+            looks = (await connection.execute(LOOK, {"queues": list(self.config.queues)})).all()
+            for look in looks:
+                room = self.transport.room(look.under_way)
+                if look.due and room > 0:
+                    values = {"queue": look.queue, "room": room, "share": self.config.in_flight_tenant, "hold": HOLD}
+                    found = [Ticket(*row) for row in await connection.execute(CLAIM, values)]
+                    await self.send(found)
+                    sent += len(found)
+        self.crowded = not sent and any(look.due for look in looks)
+        return sent
+
+    async def send(self, tickets: Sequence[Ticket]) -> None:
+        """Send what was claimed; take it back when nobody takes it."""
         if tickets:
             try:
                 await self.transport.send(tickets)
             except BaseException:
                 await asyncio.shield(self.take_back(tickets, delay=self.config.poll_seconds))
                 raise
-        return len(tickets)
-
-    async def claim(self) -> list[Ticket]:
-        """Mark what is due as sent, queue by queue, the first queue first."""
-        tickets: list[Ticket] = []
-        async with self.engine.begin() as connection:
-            looks = (await connection.execute(LOOK, {"queues": list(self.config.queues)})).all()
-            self.busy = any(look.under_way for look in looks)
-            for look in looks:
-                room = self.transport.room(look.under_way) - len(tickets)
-                if look.due and room > 0:
-                    values = {"queue": look.queue, "room": room, "share": self.config.in_flight_tenant, "hold": HOLD}
-                    tickets += [Ticket(*row) for row in await connection.execute(CLAIM, values)]
-        return tickets
 
     async def sweep(self) -> int:
         """Bring back what a dead worker held, and what the broker lost; return how much it was.

@@ -92,7 +92,8 @@ class Runner:
         Safe to call twice for one entry, also at once: one of them works. What a run raises is kept with the entry,
         which is tried again later or is dead, and `RunFailedError` is raised. A cancelled run gives its entry back.
         """
-        async with self.work.begin(tenant_id=tenant_id) as ctx:
+        # A start that a crash forgets leaves the entry where it was; no effect of it can be kept without it.
+        async with self.work.begin(tenant_id=tenant_id, durable=False) as ctx:
             entry = await Outbox(ctx).start(entry_id)
         if entry is None:
             return False

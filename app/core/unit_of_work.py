@@ -47,9 +47,14 @@ class UnitOfWork:
         request_id: str = "",
         address: str = "",
         read_only: bool = False,
+        durable: bool = True,
     ) -> AbstractAsyncContextManager[Context]:
-        """Open a transaction for a caller, in a tenant or outside all of them; see `run`."""
-        session = self.sessions(tenant_id=tenant_id, actor_id=actor_id, read_only=read_only)
+        """Open a transaction for a caller, in a tenant or outside all of them; see `run`.
+
+        One that is not `durable` commits without waiting for the disk: a crash of the database may forget it, but
+        never keeps what was committed after it.
+        """
+        session = self.sessions(tenant_id=tenant_id, actor_id=actor_id, read_only=read_only, durable=durable)
         ctx = Context(
             session,
             Transaction(self),

@@ -56,11 +56,12 @@ class TenantSession(Session):
         actor_id: uuid.UUID | None = None,
         limits: Limits = Limits(),
         read_only: bool = False,
+        durable: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._tenant_id, self._actor_id = tenant_id, actor_id
-        self.limits, self.read_only = limits, read_only
+        self.limits, self.read_only, self.durable = limits, read_only, durable
         self.changed: set[str] = set()
         """Tables of the tenant that this session wrote to."""
 
@@ -83,13 +84,15 @@ class TenantSession(Session):
 
     def opening(self) -> str:
         """Return the statements that go out with BEGIN; identifiers and numbers only, nothing to quote."""
-        settings = {
+        settings: dict[str, object] = {
             "app.tenant_id": self._tenant_id or "",
             "app.actor_id": self._actor_id or "",
             "statement_timeout": round(self.limits.statement * 1000),
             "lock_timeout": round(self.limits.lock * 1000),
             "idle_in_transaction_session_timeout": round(self.limits.idle * 1000),
         }
+        if not self.durable:
+            settings["synchronous_commit"] = "off"
         calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
         return f"{'set transaction read only; ' if self.read_only else ''}select {calls}"
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select
+from sqlalchemy import select, text
 from starlette.types import Message
 
 from app.core.context import Context
@@ -211,3 +211,17 @@ async def test_a_tenant_is_entered_once_and_before_its_rows(work: UnitOfWork, te
         assert held is not None
         with pytest.raises(TenantViolationError, match="never changes"):
             await ctx.enter(team.owner.tenant_id)
+
+
+async def test_only_a_transaction_that_says_so_need_not_reach_the_disk(work: UnitOfWork) -> None:
+    """It says so for itself alone: the next one on the same connection waits for the disk again."""
+    source = text("select source from pg_settings where name = 'synchronous_commit'")
+
+    async def chosen_by(*, durable: bool) -> str | None:
+        async with work.begin(durable=durable) as ctx:
+            found: str | None = await ctx.session.scalar(source.execution_options(unscoped="reads a setting"))
+            return found
+
+    usual = await chosen_by(durable=True)
+    assert (usual, await chosen_by(durable=False), await chosen_by(durable=True)) == (usual, "session", usual)
+    assert usual != "session"
