@@ -27,6 +27,7 @@ from app.hub import MessageHub
 from app.services import Services
 from app.services.filesystem import FolderFiles, MemoryFiles
 from app.services.mailer import FileMailer, MemoryMailer
+from app.utils.helpers import spare_loaded_objects
 from app.worker import SCHEDULE, create_runner
 
 GRACE = 10.0
@@ -163,6 +164,7 @@ async def work(config: Settings, *, grace: float = GRACE) -> None:
             runner=create_runner(pools.work, config),
             seals=seals(config),
         )
+        spare_loaded_objects()
         async with until_signalled(partial(worker.request_stop, grace=grace)):
             await worker.work_async(logging_level="WARNING")
     connection.close()
@@ -173,6 +175,7 @@ async def relay(config: Settings) -> None:
     """Be a relay, until a signal."""
     broker = config.need("broker.url")
     transport = BrokerTransport(broker, seals(config), config.tasks)
+    spare_loaded_objects()
     async with relaying(config, Roles.of(config).relay, transport) as one:
         listening = asyncio.create_task(listen(broker, one.wake))
         async with until_signalled(listening.cancel):

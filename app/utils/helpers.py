@@ -1,6 +1,7 @@
-"""Identifiers and time."""
+"""Identifiers, time, and the heap."""
 
 import datetime as dt
+import gc
 import hashlib
 import os
 import time
@@ -31,3 +32,13 @@ def canonical_uuid(text: str) -> uuid.UUID | None:
 def token_hash(token: str) -> bytes:
     """Return what is stored of a token: it holds 256 random bits, so one SHA-256 is enough."""
     return hashlib.sha256(token.encode()).digest()
+
+
+def spare_loaded_objects() -> None:
+    """Leave what the process has loaded out of every further garbage collection; call it once, before it serves.
+
+    Modules and their classes never become garbage, and a full collection that looks through them all stops the process
+    for tens of milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
