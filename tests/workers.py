@@ -68,7 +68,7 @@ async def working(api: UnitOfWork, broker: str) -> AsyncIterator[None]:
     async with relaying(settings, roles.relay, transport) as relay, announcing(pools, broker):
         api.wake = pools.work.wake
         listening = asyncio.create_task(listen(broker, relay.wake))
-        running = asyncio.create_task(worker.work_async(logging_level="CRITICAL"))
+        running = asyncio.create_task(worker.work_async())
         try:
             yield
         finally:

@@ -67,12 +67,12 @@ class JobThread(threading.Thread):
         self._idle = idle
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._busy = False
-        self._interrupted = False
+        self._given = self._busy = self._interrupted = False
+        self._early: type[BaseException] | None = None
 
     def give(self, call: Call, context: contextvars.Context, done: "asyncio.Future[Outcome]") -> None:
         """Run a call next; `done` gets its outcome, on the loop it belongs to."""
-        self._busy = True
+        self._given = True
         self._work.put((call, context, done))
 
     def leave(self) -> None:
@@ -80,22 +80,29 @@ class JobThread(threading.Thread):
         self._work.put(None)
 
     def interrupt(self, error: type[BaseException]) -> None:
-        """Raise an error in the call; nothing happens when it just ended. The thread is not used again."""
+        """Raise an error in the call, or in its place when it has not begun; nothing happens when it just ended.
+
+        The thread is not used again.
+        """
         with self._lock:
+            if not self._given:
+                return
+            self._interrupted = True
             if self._busy and self.ident is not None:
-                self._interrupted = True
                 raise_in_thread(self.ident, error)
+            else:
+                self._early = error
 
     def run(self) -> None:
         """Run calls until the thread is interrupted or told to leave."""
         while (work := self._work.get()) is not None:
             call, context, done = work
-            outcome = perform(call, context)
-            with self._lock:
-                self._busy = False
-                if self._interrupted:
-                    # It may not have been raised yet.
-                    raise_in_thread(threading.get_ident(), None)
+            try:
+                outcome = self._begin() or perform(call, context)
+                self._end()
+            except BaseException as error:  # noqa: BLE001 - an interruption just before or after the call
+                outcome = None, error
+                self._end()
             interrupted = self._interrupted
             if not interrupted:
                 self._idle.append(self)
@@ -103,6 +110,19 @@ class JobThread(threading.Thread):
                 done.get_loop().call_soon_threadsafe(deliver, done, outcome)
             if interrupted:
                 return
+
+    def _begin(self) -> Outcome | None:
+        """Take note that the call begins; return its outcome when it was interrupted before."""
+        with self._lock:
+            self._busy = True
+            return (None, self._early()) if self._early else None
+
+    def _end(self) -> None:
+        """Take note that the call is over, and take back an interruption that was not raised yet."""
+        with self._lock:
+            self._given = self._busy = False
+            if self._interrupted:
+                raise_in_thread(threading.get_ident(), None)
 
 
 def perform(call: Call, context: contextvars.Context) -> Outcome:

@@ -1,6 +1,7 @@
 """Jobs that misbehave: the worker goes on, and the job's record says what happened."""
 
 import asyncio
+import contextvars
 import time
 from typing import Any
 
@@ -10,6 +11,8 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.utils import decode_redis_hash
 
+from app.rqworker.calls import Interrupted
+from app.rqworker.threads import JobThread, Outcome
 from tests.rqworker import jobs
 from tests.rqworker.support import Broker, error_of, until
 
@@ -189,3 +192,16 @@ async def test_names_in_a_job_are_not_followed_when_they_are_not_to_be(desk: Bro
     assert await worker.work_async(burst=True)
     assert job.get_status() == JobStatus.FINISHED
     assert int(desk.redis.hget(worker.key, "failed_job_count") or 0) == 1, "JSON does not read a pickle"
+
+
+async def test_a_thread_interrupted_before_it_begins_does_not_begin() -> None:
+    """On a busy machine a thread may not have taken its call yet: that call is over, and whoever waits hears of it."""
+    begun: list[bool] = []
+    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    thread = JobThread([])
+    thread.give(lambda: begun.append(True), contextvars.copy_context(), done)
+    thread.interrupt(Interrupted)
+    thread.start()
+    value, error = await asyncio.wait_for(done, 5)
+    thread.join(5)
+    assert (value, type(error), begun, thread.is_alive()) == (None, Interrupted, [], False)
