@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Executable, event, inspect, text
@@ -198,12 +199,18 @@ def scoped(state: ORMExecuteState, session: TenantSession) -> Executable:
         seen = own_rows(session.actor_id if state.is_select else None)
         options += [TenantCriteria(cls, own, include_aliases=True) for cls, own in seen]
     else:
-        options += [
-            TenantCriteria(TenantMixin, lambda cls: cls.tenant_id == tenant, include_aliases=True),
-            TenantCriteria(TenantRootMixin, lambda cls: cls.id == tenant, include_aliases=True),
-        ]
+        options += criteria_of(tenant)
     narrowed: Executable = statement.options(*options)
     return narrowed
+
+
+@lru_cache(maxsize=1024)
+def criteria_of(tenant: uuid.UUID) -> tuple[TenantCriteria, TenantCriteria]:
+    """Return what narrows every statement of a tenant; kept, as to make it costs more than to use it."""
+    return (
+        TenantCriteria(TenantMixin, lambda cls: cls.tenant_id == tenant, include_aliases=True),
+        TenantCriteria(TenantRootMixin, lambda cls: cls.id == tenant, include_aliases=True),
+    )
 
 
 LIVE = with_loader_criteria(SoftDeleteMixin, lambda cls: cls.deleted_at.is_(None), include_aliases=True)
