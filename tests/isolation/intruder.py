@@ -16,6 +16,7 @@ from tests.support import Caller, register
 Query = dict[str, Any]
 
 MOST_PAGES = 20
+SHORT = 10
 
 
 async def leaks_of(operation: Operation, lane: Lane, rival: Rival) -> list[str]:
@@ -148,10 +149,21 @@ def singles(values: dict[str, list[Any]]) -> Iterator[Query]:
 
 
 def pairs(values: dict[str, list[Any]]) -> Iterator[Query]:
-    """Yield no parameter, each value alone, and each two values of two parameters."""
+    """Yield no parameter, each value alone, and each two values of two parameters.
+
+    Of two long lists, which hold every identifier there is, each value is met with one of the other list.
+    """
     yield from singles(values)
     for (one, ones), (other, others) in itertools.combinations(values.items(), 2):
-        yield from ({one: first, other: second} for first, second in itertools.product(ones, others))
+        short = min(len(ones), len(others)) <= SHORT
+        met = itertools.product(ones, others) if short else zip(*cycled(ones, others), strict=True)
+        yield from ({one: first, other: second} for first, second in met)
+
+
+def cycled(*lists: list[Any]) -> Iterator[list[Any]]:
+    """Yield lists, each begun again until it is as long as the longest."""
+    longest = max(map(len, lists))
+    yield from (list(itertools.islice(itertools.cycle(values), longest)) for values in lists)
 
 
 def next_cursor(answer: Response) -> str | None:
