@@ -27,8 +27,8 @@ from app.rqworker.running import Ended, Running
 from app.rqworker.saving import Entry, broken, changeable
 from app.rqworker.scripts import EXCHANGE
 
-BATCH = 50
-"""Most jobs that are taken, or saved, at once. Redis does nothing else meanwhile: some 0.1 ms a job."""
+BATCH = 20
+"""Most jobs that are taken, or saved, at once: the more, the longer a place that became free waits for its next job."""
 SUSPENDED = 1.0
 """Seconds between two looks whether suspended workers may go on."""
 
