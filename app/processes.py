@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -151,14 +151,17 @@ async def inline(config: Settings, api: Pools, roles: Roles) -> AsyncIterator[No
             await pools.close()
 
 
-async def work(config: Settings, *, grace: float = GRACE) -> None:
-    """Be a worker, until a signal: carry out what the relay sends; what runs then has `grace` seconds for its end."""
+async def work(config: Settings, *, grace: float = GRACE, queues: Sequence[str] = ()) -> None:
+    """Be a worker, until a signal: carry out what the relay sends; what runs then has `grace` seconds for its end.
+
+    It serves `queues`, in this order, or all that there are.
+    """
     broker, roles = config.need("broker.url"), Roles.of(config)
     pools = Pools.open(in_background(config), roles.worker, services=outside_world(config))
     connection = Redis.from_url(broker)
     async with announcing(pools, broker):
         worker = SealedWorker(
-            [queue(name, connection) for name in config.tasks.queues],
+            [queue(name, connection) for name in queues or config.tasks.queues],
             connection=connection,
             max_concurrency=config.tasks.concurrency,
             runner=create_runner(pools.work, config),
