@@ -38,8 +38,9 @@ Step = Callable[[], Awaitable[int]]
 
 log = get_logger(__name__)
 
-# Tenants take turns: each may have so many entries under way, and so a full tenant does not hold up the others.
-# The recursive part walks the index from tenant to tenant, so that a long queue costs no more than a short one.
+# Tenants take turns: each may have so many entries under way, and room goes first to those that have fewest, so that
+# full tenants, however many, do not hold up another. The recursive part walks the index from tenant to tenant, so that
+# a long queue costs no more than a short one.
 # Nobody waits for the disk: a claim that a crash of the database forgets is made again, and sending twice is safe.
 CLAIM = text("""
     with recursive tenant (id) as (
@@ -52,17 +53,17 @@ CLAIM = text("""
     ),
     due as (
         select e.tenant_id, e.id from tenant cross join lateral (
+            select count(*) as taken from outbox_entries s
+            where s.tenant_id = tenant.id and s.queue = :queue and s.status = 'sent'
+        ) under_way cross join lateral (
             select c.tenant_id, c.id, c.due_at from outbox_entries c
             where c.tenant_id = tenant.id and c.queue = :queue and c.status = 'queued' and c.due_at <= now()
             order by c.due_at, c.id
-            limit greatest(0, least(cast(:share as bigint), cast(:room as bigint)) - (
-                select count(*) from outbox_entries s
-                where s.tenant_id = tenant.id and s.queue = :queue and s.status = 'sent'
-            ))
+            limit greatest(0, least(cast(:share as bigint) - under_way.taken, cast(:room as bigint)))
             for update skip locked
         ) e
         where tenant.id is not null
-        order by e.due_at
+        order by under_way.taken + row_number() over (partition by e.tenant_id order by e.due_at, e.id), e.due_at
         limit cast(:room as bigint)
     )
     update outbox_entries o
