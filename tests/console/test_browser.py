@@ -1,6 +1,7 @@
 """The console in a real browser: Chromium, with its scripts, its cookies and the content security policy."""
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -8,11 +9,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 from redis import Redis
-from rq.job import JobStatus
 
+from app.core.broker import ENTRY_POINT
+from app.core.outbox import Status
 from app.main import create_app
-from tests.console.addresses import ROOT, addresses, failed_task, run_by, work_off
+from tests.console.addresses import ROOT, addresses, failed_task, run_by
 from tests.console.browser import with_console
+from tests.console.shift import GATES, WORKER, fail_once, open_shift, wait_for
+from tests.core.bench import Bench
 from tests.served import running
 from tests.support import PASSWORD, Caller, Cluster, Team
 
@@ -29,6 +33,13 @@ def site(cluster: Cluster, database: str, broker: str) -> Iterator[str]:
     app = create_app(with_console(broker), url=cluster.url("app_rw", database))
     with running(app) as (_, port):
         yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+async def shift(cluster: Cluster, broker: str) -> AsyncIterator[Bench]:
+    """Let a relay and a worker of ours work on the broker that the dashboard shows."""
+    async with open_shift(cluster, broker) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -62,38 +73,60 @@ async def sign_in(page: Page, site: str, email: str) -> None:
     await page.get_by_role("button", name="Sign in").click()
 
 
-async def test_a_failed_task_is_seen_put_back_and_succeeds(page: Page, site: str, redis: Redis, root: Caller) -> None:
-    """From the sign-in to the result, by clicks alone."""
-    job = failed_task(redis)
+async def test_a_failed_task_is_seen_put_back_and_succeeds(page: Page, site: str, shift: Bench, root: Caller) -> None:
+    """From the sign-in to the result, by clicks alone: our worker fails it to death, and takes it up again."""
+    handle = await shift.put(await shift.tenant(), fail_once, "one")
+    await shift.until(handle, Status.dead)
     await sign_in(page, site, root.email)
     await expect(page.get_by_text(f"Signed in as {root.email}.")).to_be_visible()
     await page.get_by_role("link", name="Queues, tasks and workers").click()
-    row = page.get_by_role("row").filter(has_text=job.origin)
+    row = page.get_by_role("row").filter(has_text="default")
     await row.get_by_role("link", name="1", exact=True).click()
-    await expect(page).to_have_url(f"{site}{ROOT}/0/view/jobs/{job.origin}/failed/8/asc/1")
-    task = page.get_by_role("row").filter(has_text=job.id)
+    await expect(page).to_have_url(f"{site}{ROOT}/0/view/jobs/default/failed/8/asc/1")
+    task = page.get_by_role("row").filter(has_text=str(handle.id))
     await expect(task).to_contain_text("RuntimeError: it fails for the 1. time")
     await task.get_by_role("link", name="Requeue").click()
     await expect(task).to_have_count(0)
-    assert job.get_status() == JobStatus.QUEUED
-    work_off(redis, job.origin)
-    await page.goto(f"{site}{ROOT}/0/view/job/{job.id}")
+    assert (await shift.until(handle, Status.finished)).attempts == 2
+    await page.goto(f"{site}{ROOT}/0/view/job/{handle.id}")
     shown = page.locator("#job-data")
+    await expect(shown).to_contain_text(fail_once.name)
     await expect(shown).to_contain_text("finished")
-    await expect(shown).to_contain_text('"it worked"')
 
 
-async def test_all_failed_tasks_are_put_back(page: Page, site: str, redis: Redis, root: Caller) -> None:
+async def test_all_failed_tasks_are_put_back(page: Page, site: str, shift: Bench, root: Caller) -> None:
     """The button whose address would answer a mere link elsewhere; it asks before, and posts with the token."""
-    job = failed_task(redis)
+    tenant = await shift.tenant()
+    handles = [await shift.put(tenant, fail_once, name) for name in ("two", "three")]
+    for handle in handles:
+        await shift.until(handle, Status.dead)
     await sign_in(page, site, root.email)
-    await page.goto(f"{site}{ROOT}/0/view/jobs/{job.origin}/failed/8/asc/1")
+    await page.goto(f"{site}{ROOT}/0/view/jobs/default/failed/8/asc/1")
     await page.get_by_role("link", name="Requeue All").click()
-    async with page.expect_response(f"**/requeue/{job.origin}") as answer:
+    async with page.expect_response("**/requeue/default") as answer:
         await page.get_by_role("button", name="Yes").click()
-    assert await (await answer.value).json() == {"status": "OK", "count": 1}
+    assert await (await answer.value).json() == {"status": "OK", "count": 2}
     await expect(page.locator("table#jobs")).to_contain_text("No jobs.")
-    assert job.get_status() == JobStatus.QUEUED
+    for handle in handles:
+        await shift.until(handle, Status.finished)
+
+
+async def test_our_worker_is_seen_at_work(page: Page, site: str, shift: Bench, root: Caller) -> None:
+    """With the task that it runs, which stands among the running ones; then idle."""
+    handle = await shift.put(await shift.tenant(), wait_for, "seen")
+    await shift.until(handle, Status.started)
+    await sign_in(page, site, root.email)
+    await page.goto(f"{site}{ROOT}/0/view/workers")
+    worker = page.get_by_role("row").filter(has_text=WORKER)
+    await expect(worker).to_contain_text("high, default, low")
+    await expect(worker.get_by_role("link", name=ENTRY_POINT)).to_have_attribute("href", re.compile(str(handle.id)))
+    await page.goto(f"{site}{ROOT}/0/view/jobs/default/started/8/asc/1")
+    await expect(page.get_by_role("row").filter(has_text=str(handle.id))).to_contain_text(wait_for.name)
+    GATES["seen"].set()
+    await shift.until(handle, Status.finished)
+    await expect(page.locator("table#jobs")).to_contain_text("No jobs.")
+    await page.goto(f"{site}{ROOT}/0/view/workers")
+    await expect(worker).to_contain_text("idle")
 
 
 async def test_a_worker_and_its_task_are_seen_as_text(page: Page, site: str, redis: Redis, root: Caller) -> None:
