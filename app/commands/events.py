@@ -8,7 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.commands.live import Every, Lively, Once, show
 from app.core.events import Event
+from app.core.outbox import Kind
 from app.core.reactions import Reaction
 from app.hub import MessageHub
 
@@ -29,9 +31,14 @@ class Form(enum.StrEnum):
 @cli.command()
 def run(
     form: Annotated[Form, typer.Option("--format", help="For people, for a diagram, or for programs.")] = Form.table,
+    live: Lively = False,
+    once: Once = False,
+    every: Every = 1.0,
 ) -> None:
-    """Print which event moves what: its handlers, and when each runs. Needs no database."""
-    if form == Form.table:
+    """Print which event moves what: its handlers, and when each runs; with --live how the deliveries stand."""
+    if live or once:
+        show(Kind.delivery, every=every, once=once)
+    elif form == Form.table:
         Console(width=WIDEST).print(table())
     else:
         typer.echo(graph() if form == Form.mermaid else orjson.dumps(as_json(), option=orjson.OPT_INDENT_2).decode())

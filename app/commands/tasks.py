@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.commands.live import Every, Lively, Once, show
 from app.commands.operating import operate
 from app.config import settings
 from app.core.operator import Operator
-from app.core.outbox import Status
+from app.core.outbox import Kind, Status
 from app.core.runner import RunFailedError
 from app.core.tasks import Task, TaskState, enqueue
 from app.db.tenancy import SYSTEM_TENANT_ID
@@ -35,8 +36,14 @@ def prepare() -> None:
 
 
 @cli.command("list")
-def show_list() -> None:
-    """Print every task, when the periodic ones run, and, if the database can be asked, how many stand where."""
+def show_list(live: Lively = False, once: Once = False, every: Every = 1.0) -> None:
+    """Print every task, when the periodic ones run, and, if the database can be asked, how many stand where.
+
+    With --live, how those in the outbox stand: their attempts, progress and errors.
+    """
+    if live or once:
+        show(Kind.task, every=every, once=once)
+        return
     try:
         counts = operate(Operator.counts) if settings.database.url else None
     except typer.Exit:

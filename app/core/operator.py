@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.dead_letters import DeadLetterService
 from app.core.exceptions import DeadLetterNotFoundError
+from app.core.outbox import Kind
 from app.core.unit_of_work import UnitOfWork
 
 Found = TypeVar("Found")
@@ -21,7 +22,7 @@ LISTED = text("""
     order by created_at desc, id desc limit :limit
 """)
 OWNER = text("select tenant_id from outbox_entries where id = :id limit 2")
-COUNTS = text("select name, status, count(*) from outbox_entries where kind = 'task' group by name, status")
+COUNTS = text("select name, status, count(*) from outbox_entries where kind = :kind group by name, status")
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Operator:
         async with self.relay.connect() as connection:
             return (await connection.execute(LISTED, {"tenant": tenant_id, "limit": limit})).all()
 
-    async def counts(self) -> dict[str, dict[str, int]]:
-        """Return how many entries of each task there are, by status."""
+    async def counts(self, kind: Kind = Kind.task) -> dict[str, dict[str, int]]:
+        """Return how many entries of each task there are, or of each handler, by status."""
         found: dict[str, dict[str, int]] = {}
         async with self.relay.connect() as connection:
-            for name, status, count in await connection.execute(COUNTS):
+            for name, status, count in await connection.execute(COUNTS, {"kind": kind}):
                 found.setdefault(name, {})[status] = count
         return found
 
