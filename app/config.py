@@ -2,21 +2,22 @@
 
 `from app.config import settings`, then `settings.project_name`, `settings.PROJECT_NAME` and
 `settings["PROJECT_NAME"]` are the same value; mypy knows the lower-case spelling. From weakest to strongest:
-`settings.toml`, `.secrets.toml`, `.env`, and environment variables (`APP_DATABASE__URL` is `database.url`).
+`settings.toml`, `.secrets.toml`, Vault, `.env`, and environment variables (`APP_DATABASE__URL` is `database.url`).
 In each file `[default]` comes first, then the section that `APP_ENV` names. Whatever is wrong stops the boot
 with one line that names the key and the place it was looked for, and never a value, which may be a secret.
 """
 
 import difflib
+import json
 import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin, overload
 
 from dynaconf import Dynaconf
 from dynaconf.utils.parse_conf import parse_conf_data
@@ -26,12 +27,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     Strict,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
+
+if TYPE_CHECKING:  # it imports hvac, which only those need who have a Vault
+    from app.vault import Vault
 
 Environment = Literal["development", "testing", "production"]
 AddressKey = Literal["database.url", "database.worker_url", "database.relay_url", "database.migrate_url"]
@@ -40,12 +46,16 @@ FILES = ("settings.toml", ".secrets.toml")
 PREFIX = "APP_"
 SWITCHER = "APP_ENV"
 KEY_LENGTH = 32
+NAMED = r"^[\w.-]+(/[\w.-]+)*$"
 NUMBERS = (int, float, bool)
+ACCESS, OPENED = "vault_access", "vault_opened"  # how app/vault.py is told where to read, and what it leaves behind
+ENVIRONMENT_LOADER, VAULT_LOADER = "dynaconf.loaders.env_loader", "app.vault"
 
 # What Kubernetes sets in every pod for a Service whose name begins with `app`, as NAME=value.
 KUBERNETES = re.compile(
     r"APP_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=.*|APP_(\w+_)?PORT=\w+://.*"
 )
+PLAIN = re.compile(r"http://(?!(localhost|127\.0\.0\.1|\[::1\])(:|$))")
 PLACEHOLDER = re.compile(r"change[ _-]?me|placeholder|<[\w -]+>|^(secret|example|your)", re.IGNORECASE)
 # The user of a database address, told apart as SQLAlchemy does: a password may hold a slash.
 DATABASE_USER = re.compile(r"^([\w+]+://)(?:[^:/@]*(:[^@]*)?@)?")
@@ -284,6 +294,38 @@ class LogSettings(Section):
     format: Literal["json", "console"] = "json"
 
 
+class VaultSettings(Section):
+    """Where Vault is, and who this process is there; without an address there is none. Durations are seconds."""
+
+    address: str = Field("", pattern=r"^(https?://[^\s/@]+)?$")
+    mount: str = Field("secret", pattern=NAMED)
+    path: str = Field("groundplan", pattern=NAMED)
+    namespace: str = ""
+    token: SecretStr = SecretStr("")
+    role: str = ""
+    kubernetes_mount: str = Field("kubernetes", pattern=NAMED)
+    kubernetes_token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a place
+    ca_file: str = ""
+    timeout: float = Field(5.0, gt=0, le=60)
+    look_seconds: float = Field(300.0, gt=0, le=3600)
+
+    @model_validator(mode="after")
+    def name_one_caller(self) -> Self:
+        """Refuse an address without a way to sign in, or with two."""
+        if self.address and bool(self.role) == bool(self.token.get_secret_value()):
+            raise ValueError("needs either token, or role for a service account of Kubernetes, beside its address")
+        return self
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The strongest place that sets a key, and what is written there."""
+
+    kind: Literal["file", "secrets file", "Vault", "environment"]
+    place: str
+    value: object = field(repr=False)
+
+
 class Settings(Section):
     """Everything that differs from one installation to the next."""
 
@@ -301,6 +343,24 @@ class Settings(Section):
     audit: AuditSettings = Field(default_factory=AuditSettings)
     files: FileSettings = Field(default_factory=FileSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    vault: VaultSettings = Field(default_factory=VaultSettings)
+    _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
+    _opened: "Vault | None" = PrivateAttr(default=None)
+
+    @property
+    def origins(self) -> Mapping[str, Origin]:
+        """The place of each key that is set anywhere."""
+        return self._origins
+
+    @property
+    def opened(self) -> "Vault | None":
+        """The Vault that these settings were read from, if there is one, for its token to be renewed."""
+        return self._opened
+
+    def with_sources(self, origins: Mapping[str, Origin], opened: "Vault | None") -> Self:
+        """Return the settings, and let them know where they came from."""
+        self._origins, self._opened = origins, opened
+        return self
 
     @overload
     def need(self, key: AddressKey) -> str: ...
@@ -316,22 +376,14 @@ class Settings(Section):
 
 
 def _known(model: type[Section], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, field in model.model_fields.items():
-        yield f"{prefix}{name}", field.annotation
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from _known(field.annotation, f"{prefix}{name}.")
+    for name, info in model.model_fields.items():
+        yield f"{prefix}{name}", info.annotation
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            yield from _known(info.annotation, f"{prefix}{name}.")
 
 
 # Every key that may be set, with its type. `env` is not one of them: only APP_ENV says it.
 KNOWN: dict[str, Any] = {key: annotation for key, annotation in _known(Settings) if key != "env"}
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The strongest place that sets a key, and what is written there."""
-
-    place: str
-    value: object
 
 
 def load(root: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -343,22 +395,38 @@ def load(root: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     root = (root or _find_root()).absolute()
     files = {name: _read_file(root / name, required=name == FILES[0]) for name in FILES}
     with _process_environment(root, environ):
-        data = _read_dynaconf(root)
-        variables = dict(_variables())
+        data, variables = _read_dynaconf(root), dict(_variables())
+        env = _find_environment(variables)
+        origins = _find_origins(root, files, variables, env)
+        vault, opened = _validate({"vault": data.get("vault", {})}, origins, env).vault, None
+        if vault.address:
+            if env == "production" and PLAIN.match(vault.address):  # before a token is sent there
+                raise SettingsError(f"vault.address must be https in production ({origins['vault.address'].place})")
+            data = _read_dynaconf(root, vault)
+            opened = data.pop(OPENED)
+            origins = _find_origins(root, files, variables, env, opened)
+    found = _validate(data, origins, env).with_sources(origins, opened)
+    if found.env == "production":
+        _check_production(found, origins)
+    return found
+
+
+def _find_environment(variables: dict[str, str]) -> str:
+    """Return the environment that was named, and take its variable away."""
     env = variables.pop(SWITCHER, ENVIRONMENTS[0])
     if env not in ENVIRONMENTS:
         known = ", ".join(ENVIRONMENTS)
         raise SettingsError(f"{SWITCHER} (environment variable or .env) names no environment; known are {known}")
-    origins = _find_origins(root, files, variables, env)
+    return env
+
+
+def _validate(data: dict[str, Any], origins: Mapping[str, Origin], env: str) -> Settings:
     for key, origin in origins.items():
         _restore(data, key, origin)
     try:
-        found = Settings.model_validate({**data, "env": env})
+        return Settings.model_validate({**data, "env": env})
     except ValidationError as error:
         raise SettingsError(_explain(error, origins)) from None
-    if found.env == "production":
-        _check_production(found, origins)
-    return found
 
 
 def _find_root() -> Path:
@@ -411,8 +479,8 @@ def _process_environment(root: Path, environ: Mapping[str, str] | None) -> Itera
             os.environ.pop("DOTENV_PATH_FOR_DYNACONF", None)
 
 
-def _read_dynaconf(root: Path) -> dict[str, Any]:
-    """Return what Dynaconf makes of files and environment: names in lower case, its own keys left out."""
+def _read_dynaconf(root: Path, vault: VaultSettings | None = None) -> dict[str, Any]:
+    """Return what Dynaconf makes of files, Vault and environment: names in lower case, its own keys left out."""
     try:
         layers = Dynaconf(
             settings_files=[str(root / name) for name in FILES],
@@ -421,14 +489,18 @@ def _read_dynaconf(root: Path) -> dict[str, Any]:
             envvar_prefix=PREFIX.rstrip("_"),
             load_dotenv=True,
             merge_enabled=True,
+            loaders=[VAULT_LOADER, ENVIRONMENT_LOADER] if vault else [ENVIRONMENT_LOADER],
+            **{ACCESS: vault},
         )
         data: dict[str, Any] = _lower(layers.as_dict())
     except Exception as error:  # noqa: BLE001 - a marker such as @format fails with whatever it stumbles over
         raise SettingsError(_explain_reading(error, root)) from None
-    return {name: value for name, value in data.items() if name not in {"env", "load_dotenv"}}
+    return {name: value for name, value in data.items() if name not in {"env", "load_dotenv", "loaders", ACCESS}}
 
 
 def _explain_reading(error: Exception, root: Path) -> str:
+    if isinstance(error, ConnectionError):  # Vault's, and in words already
+        return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} cannot be read: {error.strerror}"
     if isinstance(error, UnicodeDecodeError):
@@ -451,26 +523,51 @@ def _lower(value: Any) -> Any:
 
 
 def _find_origins(
-    root: Path, files: Mapping[str, Mapping[str, Any]], variables: Mapping[str, str], env: str
+    root: Path,
+    files: Mapping[str, Mapping[str, Any]],
+    variables: Mapping[str, str],
+    env: str,
+    opened: "Vault | None" = None,
 ) -> dict[str, Origin]:
     """Return the strongest origin of each key that is set; refuse unknown ones, in every section."""
     origins = {}
     for name, sections in files.items():
+        kind: Literal["file", "secrets file"] = "file" if name == FILES[0] else "secrets file"
         for section in ("default", *ENVIRONMENTS):
             for key, value in _flatten(sections.get(section, {})):
                 place = f"[{section}] of {root / name}"
                 if key not in KNOWN:
                     raise SettingsError(f"unknown key {key} in {place}: {_nearest(key)}")
                 if section in ("default", env):
-                    origins[key] = Origin(place, value)
+                    origins[key] = Origin(kind, place, value)
+    if opened:
+        origins |= _find_in_vault(opened)
     for name, text in variables.items():
         whole = name.removeprefix(PREFIX).replace("__", ".").lower()
         value = parse_conf_data(text, tomlfy=True)
         for key, leaf in _flatten({whole: value if isinstance(value, dict) else text}):
             if key not in KNOWN:
                 raise SettingsError(_unknown_variable(name, key, text))
-            origins[key] = Origin(f"environment variable {name}", leaf)
+            origins[key] = Origin("environment", f"environment variable {name}", leaf)
     return origins
+
+
+def _find_in_vault(opened: "Vault") -> Iterator[tuple[str, Origin]]:
+    for key, value in _flatten(opened.secret):
+        if key not in KNOWN:
+            raise SettingsError(f"unknown key {key} ({opened.place}): {_nearest(key)}")
+        if key.partition(".")[0] == "vault":
+            raise SettingsError(f"{key} ({opened.place}) would be read too late: set it in a file or a variable")
+        yield key, Origin("Vault", opened.place, _from_text(key, value))
+
+
+def _from_text(key: str, value: object) -> object:
+    """Return a number, a switch or a list that was written to Vault as text: its command line writes nothing else."""
+    listed = get_origin(KNOWN[key]) is tuple
+    if isinstance(value, str) and (KNOWN[key] in NUMBERS or (listed and value.startswith("["))):
+        with suppress(ValueError):
+            return json.loads(value)
+    return value
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -503,17 +600,19 @@ def _variable(key: str) -> str:
 
 
 def _restore(data: dict[str, Any], key: str, origin: Origin) -> None:
-    """Undo two habits of Dynaconf that would change what somebody wrote.
+    """Undo three habits of Dynaconf that would change what somebody wrote.
 
-    It joins the lists of all layers, so that a retired signing key would come first; and it reads a text of
-    digits in a variable as a number.
+    It joins the lists of all layers, so that a retired signing key would come first; it reads a text of digits
+    in a variable as a number; and it carries out a secret of Vault's that begins with a marker.
     """
     section, _, name = key.rpartition(".")
     table = data.get(section) if section else data
     if not isinstance(table, dict) or name not in table:
         return
     value = table[name]
-    if isinstance(value, list):
+    if origin.kind == "Vault":
+        table[name] = origin.value
+    elif isinstance(value, list):
         written = parse_conf_data(origin.value, tomlfy=isinstance(origin.value, str))
         if isinstance(written, list):
             table[name] = value[len(value) - len(written) :]

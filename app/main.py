@@ -16,6 +16,7 @@ from app.core.routing import Router, Serving, check_routers, check_routes
 from app.db.checks import refuse_unsafe
 from app.extensions import docs, logs, middleware, problems
 from app.extensions.ratelimit import RateLimiter
+from app.extensions.vault import looking_after_vault
 from app.hub import MessageHub
 from app.processes import Pools, Roles, announcing, inline, outside_world
 from app.routes import PREFIX, ROUTERS
@@ -56,7 +57,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=partial(lifespan, pools=pools, console=console),
+        lifespan=partial(lifespan, config=config, pools=pools, console=console),
         middleware=middleware.stack(config.server, address_rate=config.limits.address),
     )
     if config.server.docs:
@@ -90,11 +91,11 @@ def include(app: FastAPI, routers: Sequence[Router]) -> None:
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI, pools: Pools, console: Console | None) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI, config: Settings, pools: Pools, console: Console | None) -> AsyncIterator[None]:
     """Check the database before the first request; after the last one, close what is open."""
     try:
         await refuse_unsafe(pools.engine)
-        async with app.state.background():
+        async with looking_after_vault(config), app.state.background():
             yield
     finally:
         if console:

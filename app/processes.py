@@ -23,6 +23,7 @@ from app.core.seals import Seals
 from app.core.unit_of_work import UnitOfWork
 from app.db.engine import create_engine
 from app.db.session import Database, Limits
+from app.extensions.vault import looking_after_vault
 from app.hub import MessageHub
 from app.services import Services
 from app.services.filesystem import FolderFiles, MemoryFiles
@@ -159,7 +160,7 @@ async def work(config: Settings, *, grace: float = GRACE, queues: Sequence[str] 
     broker, roles = config.need("broker.url"), Roles.of(config)
     pools = Pools.open(in_background(config), roles.worker, services=outside_world(config))
     connection = Redis.from_url(broker)
-    async with announcing(pools, broker):
+    async with looking_after_vault(config), announcing(pools, broker):
         worker = SealedWorker(
             [queue(name, connection) for name in queues or config.tasks.queues],
             connection=connection,
@@ -179,7 +180,7 @@ async def relay(config: Settings) -> None:
     broker = config.need("broker.url")
     transport = BrokerTransport(broker, seals(config), config.tasks)
     spare_loaded_objects()
-    async with relaying(config, Roles.of(config).relay, transport) as one:
+    async with looking_after_vault(config), relaying(config, Roles.of(config).relay, transport) as one:
         listening = asyncio.create_task(listen(broker, one.wake))
         async with until_signalled(listening.cancel):
             await asyncio.wait({listening})
@@ -190,7 +191,7 @@ async def schedule(config: Settings) -> None:
     """Be a scheduler, until a signal, which ends it between two transactions, or rolls one back."""
     pools = Pools.open(config, Roles.of(config).worker)
     scheduling = asyncio.create_task(Scheduler(pools.work, SCHEDULE).run())
-    async with until_signalled(scheduling.cancel):
+    async with looking_after_vault(config), until_signalled(scheduling.cancel):
         await asyncio.wait({scheduling})
     await pools.close()
     if not scheduling.cancelled():

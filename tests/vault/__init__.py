@@ -1,0 +1,1 @@
+"""Tests of settings from Vault, on a real OpenBao."""
