@@ -19,7 +19,7 @@ from app.extensions.ratelimit import RateLimiter
 from app.extensions.vault import looking_after_vault
 from app.hub import MessageHub
 from app.processes import Pools, Roles, announcing, inline, outside_world
-from app.routes import PREFIX, ROUTERS
+from app.routes import PREFIX, REHEARSALS, ROUTERS
 from app.services import Services
 
 DOCUMENT = "/openapi.json"
@@ -67,20 +67,22 @@ def create_app(
     app.state.background = background
     app.state.serving = Serving(DatabaseGate(pools.work), limits, config.validate_responses)
     problems.install(app)
-    include(app, routers)
+    include(app, config, routers)
     return app
 
 
 def bare_app() -> FastAPI:
     """Return an application that only describes itself: every operation is there, nothing is connected."""
     app = FastAPI(title=settings.project_name, openapi_url=DOCUMENT, docs_url=None, redoc_url=None)
-    include(app, ROUTERS)
+    include(app, settings, ROUTERS)
     return app
 
 
-def include(app: FastAPI, routers: Sequence[Router]) -> None:
+def include(app: FastAPI, config: Settings, routers: Sequence[Router]) -> None:
     """Add the routers under the prefix and the document beside them; refuse what came in past `Router`."""
     MessageHub.check(settings.tasks.queues)
+    if config.env != "production":
+        routers = [*routers, *REHEARSALS]
     check_routers(*routers)
     api = APIRouter(prefix=PREFIX)
     for router in routers:

@@ -2,6 +2,7 @@
 
 from app.audit.routes import router as audit
 from app.auth.routes import door, invitations, superusers
+from app.core.routes import mock
 from app.core.routes import router as core
 from app.core.routing import Router
 from app.modules.notifications.routes import router as notifications
@@ -22,3 +23,6 @@ ROUTERS: list[Router] = [
     superusers,
     core,
 ]
+
+REHEARSALS: list[Router] = [mock]
+"""What is served beside them, but not in production."""

@@ -62,6 +62,18 @@ class EventNotFoundError(NotFoundError):
     code = "event_not_found"
 
 
+class MockOperationNotFoundError(NotFoundError):
+    """There is no operation of this name: the document lists them as `operationId`."""
+
+    code = "mock_operation_not_found"
+
+
+class MockStatusNotFoundError(NotFoundError):
+    """The operation documents no answer with this status."""
+
+    code = "mock_status_not_found"
+
+
 class DeadLetterNotFoundError(NotFoundError):
     """There is no such dead letter here."""
 

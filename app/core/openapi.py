@@ -46,6 +46,13 @@ REFUSALS = {
 """What an operation may answer beside its own; which of them, `refusals` tells."""
 
 
+MOCKED: dict[int | str, Any] = {
+    **{status: {"description": "An example of such an answer"} for status in (201, 202, 204)},
+    **{status: {"description": text, "content": PROBLEM} for status, text in REFUSALS.items()},
+}
+"""What a mock may answer beside 200, 401 and 403: whatever the operation that it stands for may."""
+
+
 def document_access(access: Access, options: dict[str, Any]) -> dict[str, Any]:
     """Return a route's options with `x-access`, the sign-in, the tenant's header and the errors in them."""
     extra: dict[str, Any] = {"x-access": str(access)}

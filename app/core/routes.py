@@ -3,17 +3,21 @@
 import uuid
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Path, Query, Request, Response
 
 from app.auth.permissions import access_control
 from app.core.dead_letters import DeadLetterService
+from app.core.mock import MockService
+from app.core.openapi import MOCKED, document
 from app.core.rights import DeadLetterPermission, TaskPermission, may_see_event, may_see_task
 from app.core.routing import Router, cbv
 from app.core.schemas import DeadLetterDetail, DeadLetterQuery, DeadLetterResponse, EventResponse, TaskResponse
 from app.core.services import HealthService, TaskService
-from app.utils.schemas import DefaultResponse, Page
+from app.utils.schemas import DefaultResponse, Page, Unset
 
 router = Router(prefix="/core", tags=["core"])
+mock = Router(prefix="/core/mock", tags=["core"])
+"""Served outside production alone."""
 
 
 @router.get("/health/live")
@@ -87,3 +91,21 @@ class DeadLetterRoutes:
         """Give it up; tasks that waited for it become dead letters."""
         await self.letters.discard(letter_id)
         return DefaultResponse(msg="It was discarded.")
+
+
+@cbv(mock)
+class MockRoutes:
+    """Answers before there is a module that gives them."""
+
+    @mock.get("/{operation_id}", responses=MOCKED)
+    @access_control(authenticated=True)
+    async def answer(
+        self,
+        request: Request,
+        operation_id: Annotated[str, Path(max_length=200, examples=["project_list"])],
+        status: Annotated[
+            int | Unset, Query(ge=200, le=599, description="which of its answers; a success unless given")
+        ] = None,
+    ) -> Response:
+        """Answer what an operation might, by its `operationId`: an example, the same each time."""
+        return MockService(document(request.app)).answer(operation_id, status)

@@ -112,7 +112,7 @@ class Page(BaseSchema, Generic[Item]):
     """One page of a list; `next_cursor` is null on the last one."""
 
     items: list[Item]
-    next_cursor: str | None = None
+    next_cursor: str | None = Field(None, examples=[None])  # so that who follows a mock's pages comes to an end
 
 
 class PageQuery(InputSchema):
