@@ -49,7 +49,10 @@ ABSENT = object()
 
 
 class NoExampleError(ValueError):
-    """No example can be drawn from a schema: it asks for a pattern or refers to itself. Document one (`examples`)."""
+    """A schema asks for a pattern that nothing matches, or refers to itself."""
+
+    def __init__(self) -> None:
+        super().__init__("no example can be drawn from this schema. Document one (`examples`)")
 
 
 class Examples:
@@ -145,12 +148,11 @@ class Examples:
         raise NoExampleError
 
     def number(self, schema: Schema, _: tuple[str, ...]) -> int | float:
-        """Return the smallest number that is allowed and not below one, if there is one."""
+        """Return the number that is allowed and nearest to one."""
         step = schema.get("multipleOf", 1)
-        low = schema.get("minimum", schema.get("exclusiveMinimum", -step) + step)
-        high = schema.get("maximum", schema.get("exclusiveMaximum", low + 2 * step) - step)
-        found = max(low, min(1, high))
-        found = -(-found // step) * step
+        low = schema.get("minimum", schema.get("exclusiveMinimum", float("-inf")) + step)
+        high = schema.get("maximum", schema.get("exclusiveMaximum", float("inf")) - step)
+        found = -(-max(low, min(1, high)) // step) * step
         return int(found) if schema.get("type") == "integer" else found
 
 

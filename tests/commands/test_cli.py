@@ -127,7 +127,7 @@ def references(node: object) -> list[str]:
     ("command", "environment", "said"),
     [
         ("permissions", {"APP_NO_SUCH_SETTING": "hunter2"}, "unknown key no_such_setting"),
-        ("check", {}, "auth.signing_keys is missing"),
+        ("relay", {}, "auth.signing_keys is missing"),
         ("serve", {"APP_DATABASE__URL": "mysql://root:hunter2@db/x"}, "database.url must begin with postgresql"),
     ],
 )
@@ -138,3 +138,10 @@ def test_a_wrong_setting_is_one_line(command: str, environment: dict[str, str], 
     assert outcome.complaint.startswith("Settings: ")
     assert said in outcome.complaint
     assert "hunter2" not in outcome.complaint
+
+
+def test_a_check_that_fails_has_said_where_each_setting_comes_from() -> None:
+    """Who looks for a fault in the settings sees them, and then what is missing."""
+    outcome = run("check")
+    assert (outcome.code, "auth.signing_keys" in outcome.out, "hunter2" in outcome.out) == (1, True, False)
+    assert outcome.err.startswith("Settings: auth.signing_keys is missing")

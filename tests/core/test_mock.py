@@ -30,7 +30,7 @@ def faults(schema: dict[str, Any], components: dict[str, Any], value: Any) -> li
     return [f"{error.message} at {error.instance_path}" for error in validator.iter_errors(value)]
 
 
-def test_every_answer_of_every_operation_has_a_valid_example(application: FastAPI) -> None:
+async def test_every_answer_of_every_operation_has_a_valid_example(application: FastAPI) -> None:
     """Draw each one twice, alike, and hold it against its schema."""
     found = document(application)
     service, components = MockService(found), found["components"]["schemas"]
@@ -123,6 +123,6 @@ async def test_is_served_to_who_is_signed_in(client: AsyncClient, owner: Caller)
 def test_is_not_there_in_production() -> None:
     """Leave the route out, and its line in the document."""
     for env, there in (("production", False), ("development", True)):
-        app = FastAPI()
+        app = FastAPI(docs_url=None, redoc_url=None)
         include(app, settings.model_copy(update={"env": env}), ROUTERS)
         assert ("/api/v1/core/mock/{operation_id}" in document(app)["paths"]) is there
