@@ -228,6 +228,7 @@ class ServerSettings(Section):
     idempotency_seconds: int = Field(86_400, ge=60, le=2_592_000)
     json_depth: int = Field(32, ge=4, le=200)
     send_seconds: float = Field(30.0, gt=0, le=3600)
+    notice_seconds: float = Field(0.0, ge=0, le=300)
     connections: int = Field(1000, ge=10, le=100_000)
     allowed_hosts: Hosts = ()
     cors_origins: Origins = ()

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
 
 from app.auth.dependencies import DatabaseGate
 from app.config import Settings, settings
@@ -15,6 +16,7 @@ from app.core.openapi import document
 from app.core.routing import Router, Serving, check_routers, check_routes
 from app.db.checks import refuse_unsafe
 from app.extensions import docs, logs, middleware, problems
+from app.extensions.leaving import Farewell, Leaving
 from app.extensions.ratelimit import RateLimiter
 from app.extensions.vault import looking_after_vault
 from app.hub import MessageHub
@@ -51,6 +53,7 @@ def create_app(
     background: Background = partial(inline, config, pools, roles)
     if config.tasks.mode == "worker":
         background = partial(announcing, pools, config.need("broker.url"))
+    leaving = Leaving(config.server.notice_seconds)
     app = FastAPI(
         title=config.project_name,
         openapi_url=DOCUMENT if config.server.docs else None,
@@ -58,13 +61,16 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=partial(lifespan, config=config, pools=pools, console=console),
-        middleware=middleware.stack(config.server, address_rate=config.limits.address),
+        middleware=[
+            Middleware(Farewell, leaving=leaving),
+            *middleware.stack(config.server, address_rate=config.limits.address),
+        ],
     )
     if config.server.docs:
         docs.install(app)
     if console:
         console.install(app)
-    app.state.background = background
+    app.state.background, app.state.leaving = background, leaving
     app.state.serving = Serving(DatabaseGate(pools.work), limits, config.validate_responses)
     problems.install(app)
     include(app, config, routers)
@@ -98,7 +104,8 @@ async def lifespan(app: FastAPI, config: Settings, pools: Pools, console: Consol
     try:
         await refuse_unsafe(pools.engine)
         async with looking_after_vault(config), app.state.background():
-            yield
+            with app.state.leaving.heard():
+                yield
     finally:
         if console:
             console.close()

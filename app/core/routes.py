@@ -35,8 +35,9 @@ class HealthRoutes:
 
     @router.get("/health/ready")
     @access_control(open=True)
-    async def ready(self) -> DefaultResponse:
-        """Tell that the database answers; 503 when it does not."""
+    async def ready(self, request: Request) -> DefaultResponse:
+        """Tell that the database answers; 503 when it does not, or when this process is about to stop."""
+        request.app.state.leaving.check()
         await self.health.check()
         return DefaultResponse(msg="ready")
 

@@ -1,0 +1,1 @@
+"""Tests of the image, the manifests, and of what happens when processes are replaced."""
