@@ -19,6 +19,11 @@ os.environ |= {"APP_ENV": "testing", "APP_AUTH__SIGNING_KEYS": '["a key of the t
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
+from tests.pooler import BEHIND_A_POOLER, Pooler
+
+if BEHIND_A_POOLER:
+    os.environ["APP_DATABASE__POOLER"] = "true"
+
 from app.core.unit_of_work import UnitOfWork
 from app.db import migrations
 from app.embedded.postgres import Postgres
@@ -46,6 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
     asyncio.run(migrations.prepare(cluster.admin_url, TEMPLATE, "app"))
     migrations.upgrade(cluster.url("app_migrator", TEMPLATE))
     os.environ["GROUNDPLAN_TEST_CLUSTER"] = cluster.admin_url
+    if BEHIND_A_POOLER:
+        pooler = Pooler(folder / "pooler", str(engine.socket))
+        pooler.start()
+        config.add_cleanup(pooler.stop)
+        os.environ["GROUNDPLAN_TEST_POOLER_FOLDER"] = str(pooler.folder)
 
 
 def tear_down(engine: Postgres, folder: Path) -> None:
@@ -63,7 +73,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
     """Return the PostgreSQL of this run."""
-    return Cluster(os.environ["GROUNDPLAN_TEST_CLUSTER"])
+    return Cluster(os.environ["GROUNDPLAN_TEST_CLUSTER"], os.environ.get("GROUNDPLAN_TEST_POOLER_FOLDER"))
 
 
 @pytest.fixture(scope="session")

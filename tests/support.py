@@ -22,6 +22,7 @@ from app.auth.tokens import issue_access
 from app.config import Settings, settings
 from app.core.unit_of_work import UnitOfWork
 from app.utils.helpers import uuid7
+from tests.pooler import POOLED
 from tests.workers import background
 
 TEMPLATE = "app_template"
@@ -36,13 +37,17 @@ def superuser(url: str) -> AsyncEngine:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The PostgreSQL of the run; `admin_url` is its superuser's."""
+    """The PostgreSQL of the run; `admin_url` is its superuser's, `pooler` the folder of what stands before it."""
 
     admin_url: str
+    pooler: str | None = None
 
     def url(self, role: str, database: str) -> str:
         """Return the address of a database as a role."""
-        return make_url(self.admin_url).set(username=role, database=database).render_as_string(hide_password=False)
+        url = make_url(self.admin_url).set(username=role, database=database)
+        if self.pooler and role in POOLED:
+            url = url.update_query_dict({"host": self.pooler})
+        return url.render_as_string(hide_password=False)
 
     async def clone(self, name: str) -> None:
         """Make a database from the template: 45 ms."""
