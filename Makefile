@@ -2,7 +2,7 @@
 # Needs Python 3.11 to 3.14, make and a package index; whatever else there is comes from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock clean FORCE
+.PHONY: help setup run test check check-deploy format lock clean FORCE
 
 PYTHON ?=
 ARGS ?=
@@ -20,7 +20,7 @@ $(READY): FORCE
 endif
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Arguments go through ARGS:  make run ARGS='--port 9000'   make test ARGS='-n 0 tests/config'"
 
@@ -37,6 +37,17 @@ check: setup ## Lint, format, types and import contracts, changing nothing
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+DEPLOY := .venv/deploy
+MANIFESTS := deploy/kubernetes
+
+check-deploy: $(DEPLOY)/.ready ## Check Dockerfile, compose file and manifests by their schemas
+	$(DEPLOY)/bin/hadolint Dockerfile
+	$(DEPLOY)/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(DEPLOY)/bin/kubernetes-validate --strict --quiet $(MANIFESTS)/*.yaml \
+		$(filter-out %/kustomization.yaml,$(wildcard $(MANIFESTS)/migrate/*.yaml $(MANIFESTS)/run/*.yaml))
+	$(DEPLOY)/bin/check-jsonschema --schemafile $(MANIFESTS)/keda/schema.json \
+		$(filter-out %/kustomization.yaml,$(wildcard $(MANIFESTS)/keda/*.yaml))
 
 format: setup ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix
@@ -57,7 +68,13 @@ lock: setup ## Write requirements/ anew from pyproject.toml (ARGS=--upgrade for 
 	@$(COMPILE) --group build -o requirements/build.txt
 	@$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	@$(COMPILE) pyproject.toml --extra embedded -c requirements/runtime.txt -o requirements/embedded.txt
+	@$(COMPILE) --group deploy -o requirements/deploy.txt
 	@$(COMPILE) --group dev -c requirements/embedded.txt -o requirements/dev.txt
+
+$(DEPLOY)/.ready: requirements/deploy.txt | setup
+	@$(BIN)/python -m venv --clear --without-pip $(DEPLOY)
+	@$(UV) sync --quiet --system-certs --require-hashes --python $(CURDIR)/$(DEPLOY)/bin/python requirements/deploy.txt
+	@touch $@
 
 clean: ## Remove the environment and every cache; data and settings stay
 	rm -rf .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
