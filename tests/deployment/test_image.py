@@ -148,7 +148,7 @@ def run(place: Path, command: str) -> str:
         env={**inherited, **own},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert found.returncode == 0, found.stderr
