@@ -18,6 +18,7 @@ COMMANDS = {
     "events": ("app.commands.events", "Print which event moves what."),
     "tasks": ("app.commands.tasks", "See which tasks there are, and run one by hand."),
     "dead-letters": ("app.commands.dead_letters", "See and settle what failed for good, in all tenants."),
+    "mail": ("app.commands.mail", "See which mails there are, and how they look."),
     "scheduler": ("app.commands.scheduler", "Enqueue periodic tasks when they are due."),
     "check": ("app.commands.check", "Check the configuration and the facts of the database."),
 }

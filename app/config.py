@@ -47,6 +47,7 @@ PREFIX = "APP_"
 SWITCHER = "APP_ENV"
 KEY_LENGTH = 32
 NAMED = r"^[\w.-]+(/[\w.-]+)*$"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NUMBERS = (int, float, bool)
 ACCESS, OPENED = "vault_access", "vault_opened"  # how app/vault.py is told where to read, and what it leaves behind
 ENVIRONMENT_LOADER, VAULT_LOADER = "dynaconf.loaders.env_loader", "app.vault"
@@ -142,6 +143,7 @@ Queues = Annotated[
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_check_network)], ...], BeforeValidator(_as_tuple)]
 Rate = Annotated[str, Field(pattern=r"^([1-9]\d{0,8}/([1-9]\d{0,4} )?(second|minute|hour|day)s?)?$")]
 Switch = Annotated[bool, Strict(strict=False)]
+Transport = Literal["memory", "file", "smtp", "ses"]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
 
 
@@ -263,15 +265,43 @@ class TenantSettings(Section):
 
 
 class MailSettings(Section):
-    """Who mails come from, the folder they are written to, and the address of the pages that their links lead to.
+    """Who mails come from, how they leave, and the address of the pages that their links lead to.
 
-    Without a folder a mail is kept in memory, where nobody but a test will read it.
+    Unless `transport` says otherwise they are written to `folder`; without one they are kept in memory, where nobody
+    but a test will read them.
     """
 
     sender: str = Field("Groundplan <no-reply@localhost>", min_length=3, max_length=320, pattern=r"^[^\r\n]+$")
     folder: str = ""
+    smtp_host: str = Field("", pattern=r"^[A-Za-z0-9.:-]*$")
+    smtp_port: int = Field(587, ge=1, le=65_535)
+    smtp_tls: Literal["starttls", "implicit", "none"] = "starttls"
+    smtp_user: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    ses_region: str = Field("", pattern=r"^[a-z0-9-]*$")
+    ses_endpoint: str = Field("", pattern=r"^(https?://\S+)?$")
+    ses_configuration_set: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,64}$")
+    timeout_seconds: float = Field(10.0, gt=0, le=25)
+    transport: Transport = Field(default_factory=lambda data: "file" if data.get("folder") else "memory")
     delay_seconds: float = Field(1.0, ge=0, le=60)
     link_base: str = Field("http://127.0.0.1:8000", pattern=r"^https?://\S+[^\s/]$")
+
+    @field_validator("smtp_tls")
+    @classmethod
+    def refuse_open_wire(cls, value: str, info: ValidationInfo) -> str:
+        """Allow mails, and a password, to travel unencrypted on this machine alone."""
+        if value == "none" and info.data.get("smtp_host") not in LOOPBACK:
+            raise ValueError("must be starttls or implicit: none is for a server on this machine")
+        return value
+
+    @field_validator("transport")
+    @classmethod
+    def need_place(cls, value: str, info: ValidationInfo) -> str:
+        """Refuse a transport that is not told where to."""
+        needed = {"file": "folder", "smtp": "smtp_host"}.get(value)
+        if needed and not info.data.get(needed):
+            raise ValueError(f"must not be {value} without mail.{needed}")
+        return value
 
 
 class AuditSettings(Section):

@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
+class HopelessError(Exception):
+    """A run of the outbox failed and would fail again: it is a dead letter at once."""
+
+
 class AppError(Exception):
     """Something went wrong."""
 

@@ -20,9 +20,11 @@ from app.extensions.leaving import Farewell, Leaving
 from app.extensions.ratelimit import RateLimiter
 from app.extensions.vault import looking_after_vault
 from app.hub import MessageHub
+from app.mails import MAILS
 from app.processes import Pools, Roles, announcing, inline, outside_world
 from app.routes import PREFIX, REHEARSALS, ROUTERS
 from app.services import Services
+from app.services.mailer.letters import check_letters
 
 DOCUMENT = "/openapi.json"
 Background = Callable[[], AbstractAsyncContextManager[None]]
@@ -85,8 +87,12 @@ def bare_app() -> FastAPI:
 
 
 def include(app: FastAPI, config: Settings, routers: Sequence[Router]) -> None:
-    """Add the routers under the prefix and the document beside them; refuse what came in past `Router`."""
+    """Add the routers under the prefix and the document beside them; refuse what came in past `Router`.
+
+    Refuse, too, an event, a handler or a mail that could not work later.
+    """
     MessageHub.check(settings.tasks.queues)
+    check_letters(MAILS.values())
     if config.env != "production":
         routers = [*routers, *REHEARSALS]
     check_routers(*routers)
@@ -110,4 +116,5 @@ async def lifespan(app: FastAPI, config: Settings, pools: Pools, console: Consol
         if console:
             console.close()
         await pools.work.limits.limiter.close()
+        await pools.work.services.close()
         await pools.close()

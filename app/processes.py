@@ -27,7 +27,7 @@ from app.extensions.vault import looking_after_vault
 from app.hub import MessageHub
 from app.services import Services
 from app.services.filesystem import FolderFiles, MemoryFiles
-from app.services.mailer import FileMailer, MemoryMailer
+from app.services.mailer import open_mailer
 from app.utils.helpers import spare_loaded_objects
 from app.worker import SCHEDULE, create_runner
 
@@ -76,9 +76,9 @@ def session_maker(config: Settings, engine: AsyncEngine, info: Mapping[str, Any]
 
 def outside_world(config: Settings) -> Services:
     """Return the clients of the outside world that the settings ask for."""
-    mail, files = config.mail, config.files
+    files = config.files
     return Services(
-        mailer=FileMailer(Path(mail.folder), mail.sender) if mail.folder else MemoryMailer(),
+        mailer=open_mailer(config.mail),
         files=FolderFiles(Path(files.folder)) if files.folder else MemoryFiles(),
     )
 
@@ -172,6 +172,7 @@ async def work(config: Settings, *, grace: float = GRACE, queues: Sequence[str] 
         async with until_signalled(partial(worker.request_stop, grace=grace)):
             await worker.work_async(logging_level="WARNING")
     connection.close()
+    await pools.work.services.close()
     await pools.close()
 
 

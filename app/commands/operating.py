@@ -37,4 +37,5 @@ async def with_operator(config: Settings, roles: Roles, step: Callable[[Operator
         return await step(Operator(relay, pools.work))
     finally:
         await relay.dispose()
+        await pools.work.services.close()
         await pools.close()

@@ -311,11 +311,11 @@ class Outbox:
         if entry.kind == Kind.task:
             await self.release_dependents(entry.id)
 
-    async def fail(self, entry: OutboxEntry, error: str, delay: float) -> None:
-        """End an attempt badly: it is tried again `delay` seconds from now, or is dead after its last one."""
-        status = Status.dead if entry.attempts >= entry.max_attempts else Status.queued
+    async def fail(self, entry: OutboxEntry, error: str, delay: float | None) -> None:
+        """End an attempt badly: it is tried again in `delay` seconds; after its last one, or with None, it is dead."""
+        status = Status.dead if delay is None or entry.attempts >= entry.max_attempts else Status.queued
         over = func.now() if status == Status.dead else None
-        due = func.now() + dt.timedelta(seconds=delay)
+        due = func.now() + dt.timedelta(seconds=delay or 0)
         failed = MOVE.values(status=status, error=error, due_at=due, lease_until=None, finished_at=over)
         await self._move(entry, failed)
 

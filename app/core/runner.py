@@ -14,7 +14,7 @@ from app.config import TaskSettings
 from app.core.context import Context
 from app.core.outbox import Outbox, OutboxEntry
 from app.core.unit_of_work import UnitOfWork, finish
-from app.exceptions import AppError
+from app.exceptions import AppError, HopelessError
 from app.extensions.logs import get_logger
 from app.extensions.redaction import redact
 
@@ -168,9 +168,10 @@ class Runner:
             job.exception()
 
     async def fail(self, entry: OutboxEntry, error: Exception) -> None:
-        """Keep why an attempt failed, and when the next one is due."""
+        """Keep why an attempt failed, and when the next one is due; after a `HopelessError` there is none."""
         wait = min(self.config.retry_longest_seconds, self.config.retry_seconds * 2.0 ** (entry.attempts - 1))
-        delay, why = wait * CHANCE.uniform(0.5, 1.5), describe(error)
+        delay = None if isinstance(error, HopelessError) else wait * CHANCE.uniform(0.5, 1.5)
+        why = describe(error)
         log.warning("run_failed", name=entry.name, entry_id=str(entry.id), attempt=entry.attempts, exc_info=error)
         await self.end(entry, lambda outbox: outbox.fail(entry, why, delay))
 

@@ -99,7 +99,8 @@ class Mails:
             if path.name not in self.seen:
                 self.seen.add(path.name)
                 message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-                found = TOKEN.search(str(message.get_content()))
+                body = message.get_body(("plain",))
+                found = TOKEN.search(str(body.get_content()) if body else "")
                 if found:
                     self.tokens.setdefault(str(message["To"]), []).append(found[1])
 

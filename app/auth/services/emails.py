@@ -3,9 +3,10 @@
 import uuid
 
 from app.auth.events import EmailVerified
-from app.auth.mails import verification_mail
+from app.auth.mails import VerificationLetter
 from app.auth.services.links import LinkService, Purpose
 from app.core.context import Context
+from app.core.mails import post
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.users.models import User
 from app.users.services import UserService
@@ -29,7 +30,7 @@ class EmailService:
             if user.email_verified_at is not None or user.disabled_at is not None:
                 return
             token = await LinkService(inside).mint(user, Purpose.verify)
-        await self.ctx.services.mailer.send(verification_mail(user.email, token))
+        await post(self.ctx, user.email, VerificationLetter(token))
 
     async def verify(self, token: str) -> None:
         """Take a link that was sent to an address as proof of it; raises `LinkRefusedError`."""

@@ -7,13 +7,14 @@ from sqlalchemy import select, update
 from app.auth.events import PasswordChanged, PasswordRefused, PasswordReset
 from app.auth.exceptions import WrongPasswordError
 from app.auth.lockout import Lockout
-from app.auth.mails import changed_mail, reset_mail
+from app.auth.mails import ChangedLetter, ResetLetter
 from app.auth.models import Credential
 from app.auth.passwords import passwords
 from app.auth.policy import refuse_weak
 from app.auth.services.links import LinkService, Purpose
 from app.auth.services.sessions import end_sessions
 from app.core.context import Context
+from app.core.mails import post
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.users.models import User
 from app.users.services import UserService
@@ -73,13 +74,13 @@ class PasswordService:
             if user is None or user.disabled_at is not None:
                 return
             token = await LinkService(inside).mint(user, Purpose.reset)
-        await self.ctx.services.mailer.send(reset_mail(user.email, token))
+        await post(self.ctx, user.email, ResetLetter(token))
 
     async def tell_changed(self, user_id: uuid.UUID) -> None:
         """Mail somebody that their password is another now."""
         async with self.ctx.reader() as reader:
             user = await reader.session.get_one(User, user_id)
-        await self.ctx.services.mailer.send(changed_mail(user.email, str(self.ctx.entry_id)))
+        await post(self.ctx, user.email, ChangedLetter())
 
     async def reset(self, token: str, new: str) -> None:
         """Set a password by a link, end all sessions and keys of the account; its person is told by mail.

@@ -7,8 +7,9 @@ from sqlalchemy import insert
 
 from app.core.context import Context
 from app.core.events import Event
-from app.modules.notifications.builders import news_mail
+from app.core.mails import post
 from app.modules.notifications.exceptions import UnverifiedAddressError
+from app.modules.notifications.mails import NEWS, NewsLetter
 from app.modules.notifications.models import Notification
 from app.modules.notifications.repository import NotificationRepository, PreferenceRepository
 from app.modules.notifications.schemas import (
@@ -114,4 +115,4 @@ class NewsMailService:
         closed = tenant.status != "active" or MODULE in tenant.disabled_modules
         if email is None or chosen is None or not chosen.email or closed:
             return
-        await self.ctx.services.mailer.send(news_mail(email, kind, title, tenant.name, str(self.ctx.entry_id)))
+        await post(self.ctx, email, NewsLetter(NEWS[kind], title, tenant.name))

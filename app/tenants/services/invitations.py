@@ -5,9 +5,10 @@ import uuid
 
 from app.config import settings
 from app.core.context import Context
-from app.services.mailer import Mail
+from app.core.mails import post
 from app.tenants.events import InvitationAccepted, InvitationRevoked, InvitationSent
 from app.tenants.exceptions import AlreadyMemberError, InvitationRefusedError
+from app.tenants.mails import InvitationLetter
 from app.tenants.models import Invitation
 from app.tenants.repository import InvitationRepository, MembershipRepository, TenantRepository
 from app.tenants.schemas import InvitationCreate, InvitationResponse
@@ -16,17 +17,6 @@ from app.tenants.services.roles import RoleService
 from app.tenants.utils import INVITATION_PREFIX, TenantToken, new_token
 from app.utils.helpers import token_hash, utcnow
 from app.utils.schemas import Page, PageQuery
-
-SUBJECT = "You are invited to {tenant}"
-TEXT = """\
-You are invited to join "{tenant}" on {project}, in the role "{role}".
-
-Accept within {days} days:
-
-    {link}
-
-The link works once. If you do not know what this is about, ignore this mail.
-"""
 
 
 class InvitationService:
@@ -78,8 +68,8 @@ class InvitationService:
             token = new_token(INVITATION_PREFIX, tenant.id)
             invitation.token_hash = token_hash(token)
             beside.quiet("it was announced when it was sent")
-        mail = invitation_mail(invitation.email, invitation.role, tenant.name, token)
-        await self.ctx.services.mailer.send(mail)
+        letter = InvitationLetter(tenant.name, invitation.role, settings.tenants.invitation_days, token)
+        await post(self.ctx, invitation.email, letter)
 
     async def page(self, query: PageQuery) -> Page[InvitationResponse]:
         """Return the open invitations, oldest first."""
@@ -107,12 +97,3 @@ class InvitationService:
         await self.ctx.session.delete(invitation)
         await MemberService(self.ctx).add(user_id, invitation.role)
         await self.ctx.emit(InvitationAccepted(object_id=invitation.id, after={"user_id": str(user_id)}))
-
-
-def invitation_mail(email: str, role: str, tenant: str, token: str) -> Mail:
-    """Return the mail with the link; the token is in the fragment, which no server sees and no log keeps."""
-    name = " ".join(tenant.split())
-    link = f"{settings.mail.link_base}/invitations/accept#token={token}"
-    days = settings.tenants.invitation_days
-    text = TEXT.format(tenant=name, project=settings.project_name, role=role, days=days, link=link)
-    return Mail(email, SUBJECT.format(tenant=name), text)
