@@ -12,6 +12,7 @@ from typing import Any
 
 from app.core.context import Context
 from app.core.tasks import Task, enqueue, enqueue_sync, report, task
+from app.exceptions import HopelessError
 from app.modules.projects.models import Project
 from app.modules.projects.schemas import ProjectCreate
 from app.modules.projects.services import ProjectService
@@ -172,6 +173,12 @@ RAISED: dict[str, BaseException] = {
 }
 
 
+@task(retries=8)
+async def hopeless(ctx: Context) -> None:
+    """Fail for good."""
+    raise HopelessError("there is nobody of that name")
+
+
 @task(retries=0)
 async def raising(ctx: Context, kind: str) -> None:
     """Raise something that is more than a failure."""
@@ -226,5 +233,5 @@ def new_arguments(ctx: Context, name: str, needed: int) -> None:
 
 CHORES: list[Task[Any]] = [
     typed, threaded, bare, whoami, mark, gated, silent, create, parent, parent_in_thread, talkative, odd, raising,
-    raising_in_thread, slow, stubborn, slow_in_thread, system_chore,
+    raising_in_thread, slow, stubborn, slow_in_thread, system_chore, hopeless,
 ]  # fmt: skip

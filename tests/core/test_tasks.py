@@ -235,6 +235,14 @@ async def test_a_failure_is_tried_again(bench: Bench, tenant: uuid.UUID, name: s
     assert state.error == f"ValueError: {name} again is not ready: token=[redacted]"
 
 
+async def test_what_is_hopeless_is_tried_once(bench: Bench, tenant: uuid.UUID) -> None:
+    """It is a dead letter at once, with its reason, and can be requeued as any other."""
+    handle = await bench.put(tenant, chores.hopeless)
+    state = await handle.wait(20)
+    assert (state.status, state.error) == (Status.dead, "HopelessError: there is nobody of that name")
+    assert (await bench.entry(handle)).attempts == 1
+
+
 async def test_a_change_without_an_event_is_a_failure(bench: Bench, tenant: uuid.UUID, name: str) -> None:
     """It does not commit; with an event it does."""
     state = await bench.see(tenant, chores.silent)

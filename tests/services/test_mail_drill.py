@@ -28,7 +28,7 @@ from tests.support import Cluster
 OUTAGE = float(os.environ.get("GROUNDPLAN_MAIL_OUTAGE", "2"))
 IN_EARNEST = OUTAGE >= 30
 MAILS = 20
-PATIENCE = 120.0 + 4 * OUTAGE
+PATIENCE = 240.0 + 4 * OUTAGE
 """Seconds that any step may take, on a machine that has other things to do."""
 
 STATES = "select status, count(*) from outbox_entries where name = 'auth.mail_changed_password' group by status"

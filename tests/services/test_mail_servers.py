@@ -80,6 +80,26 @@ async def test_what_is_said_before_a_mail_is_about_the_server(lines: bytes) -> N
             await mailer.send(mail_to("a"))
 
 
+async def test_a_server_without_smtputf8_is_told_from_one_that_is_away() -> None:
+    """It will never take an address that is beyond it."""
+    left = asyncio.Event()
+
+    async def agree(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hi\r\n")
+        while await reader.readline():
+            writer.write(b"250 old.test\r\n")
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    server = await asyncio.start_server(agree, "127.0.0.1", 0)
+    async with server:
+        mailer = open_mailer(by_smtp(server.sockets[0].getsockname()[1], timeout_seconds=5.0))
+        with pytest.raises(MailRefusedError, match="cannot take this address"):
+            await mailer.send(mail_to("用户"))
+        await left.wait()
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """Make a certificate for 127.0.0.1 that nobody else has signed, and its key."""

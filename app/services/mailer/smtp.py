@@ -51,8 +51,6 @@ class SmtpMailer:
             raise self.verdict(error.recipients[0]) from None
         except SMTPDataError as error:
             raise self.verdict(error) from None
-        except SMTPNotSupported as error:
-            raise MailRefusedError(f"{self.place} cannot take this address: {error}") from None
         except TimeoutError:
             raise TimeoutError(f"{self.place} did not take it in {self.config.timeout_seconds:g} s") from None
         except (SMTPException, OSError) as error:
@@ -84,7 +82,10 @@ class SmtpMailer:
             await client.sendmail(sender, on_the_wire(mail.to), bytes(message))
         else:
             options = ["SMTPUTF8", "BODY=8BITMIME"]
-            await client.sendmail(sender, mail.to, message.as_bytes(policy=SMTPUTF8), mail_options=options)
+            try:
+                await client.sendmail(sender, mail.to, message.as_bytes(policy=SMTPUTF8), mail_options=options)
+            except SMTPNotSupported as error:
+                raise MailRefusedError(f"{self.place} cannot take this address: {error}") from None
 
     def verdict(self, reply: SMTPResponseException) -> Exception:
         """Return what a reply about one mail means."""
