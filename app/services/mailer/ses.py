@@ -65,7 +65,7 @@ class SesMailer:
                 endpoint_url=self.config.ses_endpoint or None,
                 config=AioConfig(connect_timeout=seconds, read_timeout=seconds, retries=once),
             )
-            client = await self.resources.enter_async_context(made)
+            client: SESV2Client = await self.resources.enter_async_context(made)
             self.client = client
             return client
 
