@@ -141,6 +141,7 @@ Queues = Annotated[
     Field(min_length=1),
 ]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_check_network)], ...], BeforeValidator(_as_tuple)]
+RetryDays = Annotated[tuple[Annotated[int, Field(ge=1, le=90)], ...], BeforeValidator(_as_tuple), Field(max_length=10)]
 Rate = Annotated[str, Field(pattern=r"^([1-9]\d{0,8}/([1-9]\d{0,4} )?(second|minute|hour|day)s?)?$")]
 Switch = Annotated[bool, Strict(strict=False)]
 Transport = Literal["memory", "file", "smtp", "ses"]
@@ -318,6 +319,21 @@ class FileSettings(Section):
     kept_days: int = Field(7, ge=1, le=3650)
 
 
+class BillingSettings(Section):
+    """How customers of tenants are charged. Without a key nobody is, but in memory where it is not production.
+
+    `retry_days` are the pauses between attempts to collect an invoice, `due_days` the time that one without a payment
+    method has; `webhook_secret` verifies what Stripe tells.
+    """
+
+    stripe_key: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+    stripe_url: str = Field("https://api.stripe.com", pattern=r"^https?://[^\s/]+$")
+    timeout: float = Field(10.0, gt=0, le=60)
+    due_days: int = Field(14, ge=0, le=365)
+    retry_days: RetryDays = (1, 3, 7)
+
+
 class LogSettings(Section):
     """How much is logged, and for whom: `json` for machines, `console` for people."""
 
@@ -373,6 +389,7 @@ class Settings(Section):
     mail: MailSettings = Field(default_factory=MailSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
     files: FileSettings = Field(default_factory=FileSettings)
+    billing: BillingSettings = Field(default_factory=BillingSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     vault: VaultSettings = Field(default_factory=VaultSettings)
     _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
