@@ -123,6 +123,10 @@ def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _none_if_empty(value: object) -> object:
+    return value or None
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -141,6 +145,7 @@ Queues = Annotated[
     Field(min_length=1),
 ]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_check_network)], ...], BeforeValidator(_as_tuple)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_none_if_empty)]
 RetryDays = Annotated[tuple[Annotated[int, Field(ge=1, le=90)], ...], BeforeValidator(_as_tuple), Field(max_length=10)]
 Rate = Annotated[str, Field(pattern=r"^([1-9]\d{0,8}/([1-9]\d{0,4} )?(second|minute|hour|day)s?)?$")]
 Switch = Annotated[bool, Strict(strict=False)]
@@ -326,12 +331,20 @@ class BillingSettings(Section):
     method has; `webhook_secret` verifies what Stripe tells.
     """
 
-    stripe_key: SecretStr | None = None
-    webhook_secret: SecretStr | None = None
+    stripe_key: OptionalSecret = None
+    webhook_secret: OptionalSecret = Field(None, validate_default=True)
     stripe_url: str = Field("https://api.stripe.com", pattern=r"^https?://[^\s/]+$")
     timeout: float = Field(10.0, gt=0, le=60)
     due_days: int = Field(14, ge=0, le=365)
     retry_days: RetryDays = (1, 3, 7)
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def go_with_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """Refuse a key alone: payments that are decided later would never be heard of."""
+        if value is None and info.data.get("stripe_key") is not None:
+            raise ValueError("must be set where billing.stripe_key is")
+        return value
 
 
 class LogSettings(Section):

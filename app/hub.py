@@ -24,6 +24,22 @@ from app.core.outbox import Outbox
 from app.core.reactions import Delivery, Reaction, check_signature, delivered, entries
 from app.core.runner import Name, Runnable
 from app.db.tenancy import SYSTEM_TENANT_ID
+from app.modules.billing import handlers as billing
+from app.modules.billing.events import (
+    CustomerCreated,
+    CustomerUpdated,
+    InvoiceDrafted,
+    InvoiceIssued,
+    InvoicePaid,
+    InvoicePending,
+    InvoiceUnpaid,
+    InvoiceVoided,
+    PaymentStray,
+    PlanArchived,
+    PlanCreated,
+    SubscriptionMoved,
+    SubscriptionStarted,
+)
 from app.modules.notifications.handlers import projects as notifications_of_projects
 from app.modules.projects.events import ProjectCreated, ProjectDeleted, ProjectRestored, ProjectUpdated
 from app.tenants import handlers as tenant_mails
@@ -99,6 +115,19 @@ class MessageHub:
         ProjectUpdated: [],
         ProjectDeleted: [],
         ProjectRestored: [],
+        PlanCreated: [],
+        PlanArchived: [],
+        CustomerCreated: [],
+        CustomerUpdated: [],
+        SubscriptionStarted: [],
+        SubscriptionMoved: [],
+        InvoiceDrafted: [],
+        InvoiceIssued: [delivered(billing.collect_issued_invoice)],
+        InvoicePending: [],
+        InvoicePaid: [],
+        InvoiceUnpaid: [delivered(billing.remind_of_invoice)],
+        InvoiceVoided: [],
+        PaymentStray: [],
         DeadLetterRequeued: [],
         DeadLetterDiscarded: [],
     }

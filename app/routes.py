@@ -5,6 +5,8 @@ from app.auth.routes import door, invitations, superusers
 from app.core.routes import mock
 from app.core.routes import router as core
 from app.core.routing import Router
+from app.modules.billing.routes import hooks as billing_hooks
+from app.modules.billing.routes import router as billing
 from app.modules.notifications.routes import router as notifications
 from app.modules.projects.routes import router as projects
 from app.tenants.routes import router as tenants
@@ -19,6 +21,8 @@ ROUTERS: list[Router] = [
     invitations,
     projects,
     notifications,
+    billing,
+    billing_hooks,
     audit,
     superusers,
     core,

@@ -10,6 +10,7 @@ from app.core.schedule import Line, check_schedule, cron, every
 from app.core.tasks import Task
 from app.core.unit_of_work import UnitOfWork
 from app.hub import MessageHub
+from app.modules.billing.tasks import bill_tenants, collect_invoice, renew_subscription
 from app.modules.notifications.tasks import send_news
 from app.modules.projects.tasks import export_projects, sweep_files
 from app.tenants.tasks import purge_tenants
@@ -22,10 +23,14 @@ TASKS: list[Task[Any]] = [
     sweep_files,
     purge_tenants,
     purge_sign_ins,
+    renew_subscription,
+    collect_invoice,
+    bill_tenants,
 ]
 
 SCHEDULE: list[Line] = [
     every(dt.timedelta(hours=1), sweep_files),
+    every(dt.timedelta(hours=1), bill_tenants),
     cron("10 3 * * *", purge_tenants),
     cron("40 3 * * *", purge_sign_ins),
 ]

@@ -37,6 +37,11 @@ FEW = 2
 """Of so many values of a parameter each is tried with each of another one."""
 
 UNMARKED = {
+    "billing_invoices.currency": "one of a few words, as the API checks",
+    "billing_invoices.status": "one of five words, as the database checks",
+    "billing_plans.currency": "one of a few words, as the API checks",
+    "billing_plans.interval": "one of two words, as the API checks",
+    "billing_subscriptions.status": "one of five words, as the database checks",
     "memberships.role": "names a set of permissions; the tenant's own roles bear the marker in their names",
     "outbox_entries.kind": "one of three words, as the database checks",
     "outbox_entries.status": "one of seven words, as the database checks",

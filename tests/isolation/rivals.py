@@ -33,6 +33,9 @@ VALUES = {
 }
 """What fills a column by its type."""
 
+WORDS = {"currency": "'EUR'"}
+"""What fills a column of a name that says which few words it takes."""
+
 
 @dataclass(frozen=True)
 class Rival:
@@ -90,7 +93,9 @@ async def delete_one_of_each(lane: Lane, owner: Caller, operations: list[Operati
 async def fill(lane: Lane, table: str, tenant_id: uuid.UUID, marker: str) -> None:
     """Insert one row by the types of a table's columns; as a replica does, without asking foreign keys."""
     columns = await lane.run(NEEDED_COLUMNS, table=table)
-    values = {column.name: VALUES[column.type] for column in columns} | {"tenant_id": f"'{tenant_id}'"}
+    values = {column.name: WORDS.get(column.name) or VALUES[column.type] for column in columns} | {
+        "tenant_id": f"'{tenant_id}'"
+    }
     names, row = ", ".join(values), ", ".join(values.values())
     replica = "with replica as (select set_config('session_replication_role', 'replica', true))"
     insert = f"insert into {table} ({names}) select {row} from replica"

@@ -1,5 +1,6 @@
 """The rules of tenants and of those who act in them."""
 
+from app.tenants.services.directory import DirectoryService
 from app.tenants.services.invitations import InvitationService
 from app.tenants.services.keys import ApiKeyService, ServiceAccountService
 from app.tenants.services.members import MemberService
@@ -10,6 +11,7 @@ from app.tenants.services.tenants import CurrentTenantService, TenantService
 __all__ = [
     "ApiKeyService",
     "CurrentTenantService",
+    "DirectoryService",
     "InvitationService",
     "MemberService",
     "RetentionService",

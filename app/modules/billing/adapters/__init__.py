@@ -1,0 +1,1 @@
+"""Where the entities meet what is not theirs: rows, and the payment provider."""

@@ -1,0 +1,55 @@
+"""What a payment, or the want of one, means for an invoice and its subscription."""
+
+import uuid
+
+from app.config import settings
+from app.core.context import Context
+from app.modules.billing.events import InvoicePaid, InvoiceUnpaid, PaymentStray
+from app.modules.billing.models import INVOICE_MOVES, Invoice, InvoiceStatus, Money
+from app.modules.billing.repository import InvoiceRepository
+from app.modules.billing.schemas import InvoiceDetail
+from app.modules.billing.services.announcing import announce
+from app.modules.billing.services.subscriptions import SubscriptionService
+from app.utils.helpers import utcnow
+
+
+class PaymentService:
+    """How the payment of the tenant's invoices stands. Money that came is never overlooked."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx, self.invoices = ctx, InvoiceRepository(ctx.session)
+        self.subscriptions = SubscriptionService(ctx)
+
+    async def record(self, invoice_id: uuid.UUID, reference: str) -> InvoiceDetail:
+        """Note a payment that came another way; raises `IllegalMoveError` for an invoice that nobody owes."""
+        await self._pay(await self.invoices.load(invoice_id, locked=True), reference)
+        return await self.invoices.show(invoice_id)
+
+    async def succeeded(self, invoice_id: uuid.UUID, reference: str, received: Money) -> None:
+        """Take in a payment from the provider, however late; one that nothing waits for is announced as stray."""
+        invoice = await self.invoices.load(invoice_id, locked=True)
+        if invoice.payment == reference:
+            return
+        if (invoice.status, "pay") in INVOICE_MOVES and received == invoice.total:
+            await self._pay(invoice, reference)
+        else:
+            stray = PaymentStray(object_id=invoice_id, reference=reference, **received.model_dump())
+            await self.ctx.emit(stray)
+
+    async def failed(self, invoice_id: uuid.UUID, key: str, reason: str) -> None:
+        """Take in that an attempt failed, unless it is known how that one ended."""
+        before = await self.invoices.load(invoice_id, locked=True)
+        if before.pending != key:
+            return
+        after = before.failed(reason, settings.billing.retry_days, utcnow())
+        await self.invoices.save(after)
+        await announce(self.ctx, InvoiceUnpaid, before, after)
+        over = after.status is InvoiceStatus.uncollectible
+        await self.subscriptions.follow(after.subscription_id, "cancel" if over else "miss")
+
+    async def _pay(self, before: Invoice, reference: str) -> None:
+        """Settle an invoice; its subscription catches up."""
+        after = before.paid(reference, utcnow())
+        await self.invoices.save(after)
+        await announce(self.ctx, InvoicePaid, before, after)
+        await self.subscriptions.follow(after.subscription_id, "settle")

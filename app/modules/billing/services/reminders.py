@@ -1,0 +1,28 @@
+"""What customers are told of payments that failed."""
+
+import uuid
+
+from app.core.context import Context
+from app.modules.billing.builders import reminder_mail
+from app.modules.billing.repository import CustomerRepository, InvoiceRepository
+from app.tenants.services import CurrentTenantService
+
+
+class ReminderService:
+    """Mail customers; for a unit of work that carries out an entry of the outbox."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+
+    async def send(self, invoice_id: uuid.UUID) -> None:
+        """Tell a customer that an invoice is not paid, unless it is by now; raises OSError when nobody takes the mail.
+
+        All is read before, so that no connection waits for the mailer.
+        """
+        async with self.ctx.reader() as reader:
+            invoice = await InvoiceRepository(reader.session).load(invoice_id)
+            customer = await CustomerRepository(reader.session).load(invoice.customer_id)
+            tenant = await CurrentTenantService(reader).get()
+        if invoice.failure is not None:
+            mail = reminder_mail(invoice, customer, tenant.name, str(self.ctx.entry_id))
+            await self.ctx.services.mailer.send(mail)

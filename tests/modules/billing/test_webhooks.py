@@ -1,0 +1,119 @@
+"""What Stripe tells: believed only when signed, taken in once, in whatever order it comes."""
+
+import asyncio
+import uuid
+from collections import Counter
+from typing import Any
+
+import pytest
+from httpx2 import AsyncClient, Response
+from pydantic import SecretStr
+
+from app.config import settings
+from tests.modules.billing.fake_stripe import event, signed
+from tests.modules.billing.support import GOOD, LATE, Office
+
+SECRET = settings.billing.webhook_secret or SecretStr("")
+AT_ONCE = 8
+
+
+async def send(client: AsyncClient, body: dict[str, Any], *, times: int = 1) -> Response:
+    """Send an event as Stripe does, so often at once; return an answer, which all have."""
+    content, headers = signed(body, SECRET)
+    sent = (client.post("/billing/webhooks/stripe", content=content, headers=headers) for _ in range(times))
+    answers = await asyncio.gather(*sent)
+    assert len({answer.status_code for answer in answers}) == 1
+    return answers[0]
+
+
+async def actions(office: Office) -> Counter[str]:
+    """Return how often each thing has happened to invoices of the tenant."""
+    query = "select action from audit_entries where tenant_id = :tenant"
+    rows = await office.cluster.rows(office.database, query, tenant=office.owner.tenant_id)
+    return Counter(row.action for row in rows)
+
+
+async def pending(office: Office) -> dict[str, Any]:
+    """Return an invoice of a new subscription whose payment is under way."""
+    invoice = await office.invoice_of(await office.subscribe(LATE))
+    assert (invoice["status"], invoice["attempts"]) == ("open", 1)
+    assert (await office.post(f"/invoices/{invoice['id']}/void", 409))["code"] == "payment_pending"
+    return invoice
+
+
+async def test_a_payment_that_was_pending_is_taken_in_once(office: Office, client: AsyncClient) -> None:
+    """However often it is told at once, and by however many events."""
+    invoice = await pending(office)
+    told = event("succeeded", invoice, office.owner.tenant_id)
+    assert (await send(client, told, times=AT_ONCE)).status_code == 200
+    assert (await send(client, event("succeeded", invoice, office.owner.tenant_id))).status_code == 200
+    assert (await office.get(f"/invoices/{invoice['id']}"))["payment"] == "pi_late"
+    found = await actions(office)
+    assert (found["invoice.paid"], found["payment.strayed"]) == (1, 0)
+
+
+async def test_a_failure_that_comes_after_the_payment_changes_nothing(office: Office, client: AsyncClient) -> None:
+    """Stripe promises no order; and the failure of an attempt counts once."""
+    invoice = await pending(office)
+    failed = event("payment_failed", invoice, office.owner.tenant_id, last_payment_error={"message": "No money."})
+    for _ in range(2):
+        await send(client, {**failed, "id": f"evt_{uuid.uuid4().hex}"})
+    seen = await office.get(f"/invoices/{invoice['id']}")
+    assert (seen["status"], seen["attempts"], seen["failure"]) == ("open", 1, "No money.")
+    await send(client, event("succeeded", invoice, office.owner.tenant_id))
+    await send(client, {**failed, "id": f"evt_{uuid.uuid4().hex}"})
+    assert (await office.get(f"/invoices/{invoice['id']}"))["status"] == "paid"
+    subscription = await office.get(f"/subscriptions/{invoice['subscription_id']}")
+    assert subscription["status"] == "active"
+
+
+@pytest.mark.parametrize("changes", [{"id": "pi_other"}, {"amount_received": 1, "id": "pi_less"}])
+async def test_money_that_nothing_waits_for_is_not_overlooked(
+    office: Office, client: AsyncClient, changes: dict[str, Any]
+) -> None:
+    """A second payment, or one of another amount: the invoice stays as it is, and somebody is told."""
+    invoice = await office.invoice_of(await office.subscribe(GOOD))
+    await send(client, event("succeeded", invoice, office.owner.tenant_id, **changes))
+    assert (await office.get(f"/invoices/{invoice['id']}"))["payment"] == invoice["payment"]
+    assert (await actions(office))["payment.strayed"] == 1
+
+
+async def test_what_is_not_ours_is_acknowledged_and_forgotten(office: Office, client: AsyncClient) -> None:
+    """Other kinds, other users of the account, invoices and tenants that are no more."""
+    invoice = await pending(office)
+    tenant_id = office.owner.tenant_id
+    others = [
+        {**event("succeeded", invoice, tenant_id), "type": "charge.updated"},
+        event("succeeded", invoice, tenant_id, metadata={}),
+        event("succeeded", {**invoice, "id": str(uuid.uuid4())}, tenant_id),
+        event("succeeded", invoice, uuid.uuid4()),
+    ]
+    for other in others:
+        assert (await send(client, other)).status_code == 200
+    assert (await office.get(f"/invoices/{invoice['id']}"))["status"] == "open"
+
+
+async def test_what_is_not_signed_is_not_read(office: Office, client: AsyncClient) -> None:
+    """No signature, another secret, another body, an old one, and what is none at all."""
+    invoice = await pending(office)
+    told = event("succeeded", invoice, office.owner.tenant_id)
+    good, headers = signed(told, SECRET)
+    attempts: list[tuple[bytes, dict[str, str]]] = [
+        (good, {}),
+        signed(told, SecretStr("another secret")),
+        (good.replace(b"eur", b"usd"), headers),
+        signed(told, SECRET, age=400),
+        signed(told, SECRET, age=-400),
+        (good, {"Stripe-Signature": "t=x,v1=ü"}),
+        (good, {"Stripe-Signature": "v1=" + "0" * 64}),
+    ]
+    for content, signature in attempts:
+        encoded = [(name.encode(), value.encode()) for name, value in signature.items()]
+        answer = await client.post("/billing/webhooks/stripe", content=content, headers=encoded)
+        assert (answer.status_code, answer.json()["code"]) == (403, "webhook_refused")
+    assert (await office.get(f"/invoices/{invoice['id']}"))["status"] == "open"
+
+
+async def test_what_is_signed_and_no_event_is_refused(client: AsyncClient) -> None:
+    """As a request that nobody can read."""
+    assert (await send(client, {"id": "evt_1"})).json()["code"] == "webhook_unreadable"
