@@ -278,7 +278,7 @@ class TestRefusals:
             (
                 "[default]\nzzz = 1\n",
                 "zzz in [default]",
-                "known are audit, auth, broker, database, files, limits, log, mail, project_name, server, "
+                "known are audit, auth, billing, broker, database, files, limits, log, mail, project_name, server, "
                 "tasks, tenants",
             ),
             ("[default]\nenv = 'testing'\n", "env in [default]", "known are audit"),
@@ -299,8 +299,8 @@ class TestRefusals:
             ("APP_DATABASE_URL", "did you mean APP_DATABASE__URL?"),
             ("APP_DATABASE__POOLSIZE", "did you mean APP_DATABASE__POOL_SIZE?"),
             ("APP_DATABASE__URL__HOST", "did you mean APP_DATABASE__URL?"),
-            ("APP_PORT", "known are APP_AUDIT, APP_AUTH, APP_BROKER"),
-            ("APP_", "known are APP_AUDIT, APP_AUTH, APP_BROKER"),
+            ("APP_PORT", "known are APP_AUDIT, APP_AUTH, APP_BILLING, APP_BROKER"),
+            ("APP_", "known are APP_AUDIT, APP_AUTH, APP_BILLING, APP_BROKER"),
         ],
     )
     def test_unknown_variable(self, boot: Boot, name: str, hint: str) -> None:

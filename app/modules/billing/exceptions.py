@@ -1,6 +1,6 @@
 """What can go wrong with billing."""
 
-from app.exceptions import BadRequestError, ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from app.exceptions import BadRequestError, ConflictError, NotFoundError, UnavailableError
 
 
 class PlanNotFoundError(NotFoundError):
@@ -52,7 +52,7 @@ class PeriodBilledError(ConflictError):
     constraint = "uq_billing_invoices_period"
 
 
-class WebhookRefusedError(ForbiddenError):
+class WebhookRefusedError(BadRequestError):
     """The signature is missing, wrong or too old: this was not sent by the payment provider."""
 
     code = "webhook_refused"

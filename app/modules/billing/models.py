@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, EmailStr
+from pydantic import BaseModel, ConfigDict
 
 from app.modules.billing.exceptions import IllegalMoveError, PaymentPendingError
 from app.modules.billing.utils import boundary
@@ -105,6 +105,12 @@ class Entity(BaseModel):
         return type(self).model_validate({**dict(self), **changes})
 
 
+class Identified(Entity):
+    """Parent of those that are the same one, however they change."""
+
+    id: uuid.UUID
+
+
 class Money(Entity):
     """An amount in minor units of its currency."""
 
@@ -117,10 +123,9 @@ class Money(Entity):
         return f"{digits[:-places]}.{digits[-places:]} {self.currency}" if places else f"{digits} {self.currency}"
 
 
-class Plan(Entity):
+class Plan(Identified):
     """What can be subscribed to; `tax_rate` is in basis points and comes on top of the price."""
 
-    id: uuid.UUID
     name: str
     price: Money
     interval: Interval
@@ -129,25 +134,23 @@ class Plan(Entity):
     archived: bool = False
 
 
-class Customer(Entity):
+class Customer(Identified):
     """Who is billed; `provider_id` is what the payment provider calls them, once it knows them."""
 
-    id: uuid.UUID
     name: str
-    email: EmailStr
+    email: str
     country: str
     tax_exempt: bool
     payment_method: str | None = None
     provider_id: str | None = None
 
 
-class Subscription(Entity):
+class Subscription(Identified):
     """A customer's agreement to a plan. `billed` periods since the `anchor` have their invoice.
 
     `due_at` is when the next one begins, which nothing says of a subscription that rests or is over.
     """
 
-    id: uuid.UUID
     customer_id: uuid.UUID
     plan_id: uuid.UUID
     status: SubscriptionStatus
@@ -207,14 +210,13 @@ class Line(Entity):
         return self.gross - self.discount
 
 
-class Invoice(Entity):
+class Invoice(Identified):
     """What a customer owes. Nothing that was issued changes any more, but for how its payment stands.
 
     `attempts` counts the attempts to collect it, the last one begun at `attempted_at`, the next one due at `retry_at`.
     `pending` is the key of one that has not ended.
     """
 
-    id: uuid.UUID
     customer_id: uuid.UUID
     currency: Currency
     lines: tuple[Line, ...]

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -29,7 +30,7 @@ from app.modules.billing.models import (
     INVOICE_MOVES,
     SUBSCRIPTION_MOVES,
     Customer,
-    Entity,
+    Identified,
     Invoice,
     Plan,
     Subscription,
@@ -48,7 +49,7 @@ from app.modules.billing.schemas import (
 from app.utils.helpers import uuid7
 from app.utils.schemas import BaseSchema, Page, PageQuery
 
-One = TypeVar("One", bound=Entity)
+One = TypeVar("One", bound=Identified)
 View = TypeVar("View", bound=BaseSchema)
 
 NEWEST = "-created_at"
@@ -56,14 +57,14 @@ MOST_DUE = 500
 """Entries that one look at what is due returns: what is left waits for the next."""
 
 
-class EntityRepository(Repository[Row], Generic[Row, One, View]):
+class EntityRepository(Repository[Row], ABC, Generic[Row, One, View]):
     """Entities of one kind, and how the API shows them."""
 
     view: type[View]
 
-    def entity_of(self, row: Row) -> One:
+    @abstractmethod
+    async def entity_of(self, row: Row) -> One:
         """Return the entity of a row."""
-        raise NotImplementedError
 
     def columns_of(self, entity: One) -> Mapping[str, Any]:
         """Return the values of an entity's row."""
@@ -71,7 +72,7 @@ class EntityRepository(Repository[Row], Generic[Row, One, View]):
 
     async def load(self, entity_id: uuid.UUID, *, locked: bool = False) -> One:
         """Return an entity; who is about to save it asks for the lock."""
-        return self.entity_of(await self.get(entity_id, locked=locked))
+        return await self.entity_of(await self.get(entity_id, locked=locked))
 
     async def insert(self, entity: One) -> None:
         """Write a new entity."""
@@ -79,7 +80,7 @@ class EntityRepository(Repository[Row], Generic[Row, One, View]):
 
     async def save(self, entity: One) -> None:
         """Write what of an entity is not as it was."""
-        row = await self.get(entity.id)  # type: ignore[attr-defined] # each has an id; only lines and money have none
+        row = await self.get(entity.id)
         for name, value in self.columns_of(entity).items():
             setattr(row, name, value)
         await self.session.flush()
@@ -94,7 +95,7 @@ class PlanRepository(EntityRepository[PlanRow, Plan, PlanResponse]):
 
     model, missing, view = PlanRow, PlanNotFoundError, PlanResponse
 
-    def entity_of(self, row: PlanRow) -> Plan:
+    async def entity_of(self, row: PlanRow) -> Plan:
         """Return the plan of a row."""
         return plan_of(row)
 
@@ -112,7 +113,7 @@ class CustomerRepository(EntityRepository[CustomerRow, Customer, CustomerRespons
 
     model, missing, view = CustomerRow, CustomerNotFoundError, CustomerResponse
 
-    def entity_of(self, row: CustomerRow) -> Customer:
+    async def entity_of(self, row: CustomerRow) -> Customer:
         """Return the customer of a row."""
         return customer_of(row)
 
@@ -126,7 +127,7 @@ class SubscriptionRepository(EntityRepository[SubscriptionRow, Subscription, Sub
 
     model, missing, view = SubscriptionRow, SubscriptionNotFoundError, SubscriptionResponse
 
-    def entity_of(self, row: SubscriptionRow) -> Subscription:
+    async def entity_of(self, row: SubscriptionRow) -> Subscription:
         """Return the subscription of a row."""
         return subscription_of(row)
 
@@ -156,10 +157,9 @@ class InvoiceRepository(EntityRepository[InvoiceRow, Invoice, InvoiceDetail]):
         """Return the values of its row."""
         return invoice_columns(entity)
 
-    async def load(self, entity_id: uuid.UUID, *, locked: bool = False) -> Invoice:
-        """Return an invoice with its lines."""
-        row = await self.get(entity_id, locked=locked)
-        return invoice_of(row, await self._lines(entity_id))
+    async def entity_of(self, row: InvoiceRow) -> Invoice:
+        """Return the invoice of a row, with its lines."""
+        return invoice_of(row, await self._lines(row.id))
 
     async def insert(self, entity: Invoice) -> None:
         """Write a new draft with its lines, which never change."""

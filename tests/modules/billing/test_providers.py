@@ -91,6 +91,8 @@ async def test_stripe_is_asked_once_however_often_a_charge_is_sent() -> None:
         "payment_method": "pm_card_visa",
         "off_session": "true",
         "confirm": "true",
+        "automatic_payment_methods[enabled]": "true",
+        "automatic_payment_methods[allow_redirects]": "never",
         "metadata[tenant_id]": str(TENANT),
         "metadata[invoice_id]": str(charge.invoice_id),
         "metadata[attempt]": "1",

@@ -22,7 +22,7 @@ from app.modules.billing.exceptions import (
     WebhookUnreadableError,
 )
 from app.modules.billing.interfaces import Charge, Outcome, Receipt
-from app.modules.billing.models import Customer
+from app.modules.billing.models import Customer, Money
 
 VERSION = "2024-06-20"
 TOLERANCE = dt.timedelta(minutes=5)
@@ -60,6 +60,8 @@ class StripePayments:
             "payment_method": charge.payment_method,
             "off_session": "true",
             "confirm": "true",
+            "automatic_payment_methods[enabled]": "true",
+            "automatic_payment_methods[allow_redirects]": "never",
             "metadata[tenant_id]": str(charge.tenant_id),
             "metadata[invoice_id]": str(charge.invoice_id),
             "metadata[attempt]": str(charge.attempt),
@@ -158,6 +160,13 @@ class PaymentIntent(BaseModel):
             return Metadata.model_validate(self.metadata)
         except ValidationError:
             return None
+
+    def received(self) -> Money:
+        """Return the money that came; raises `WebhookUnreadableError` for a currency that we never ask for."""
+        try:
+            return Money.model_validate({"amount": self.amount_received, "currency": self.currency.upper()})
+        except ValidationError:
+            raise WebhookUnreadableError from None
 
 
 class StripeEvent(BaseModel):

@@ -3,12 +3,10 @@
 from app.core.context import Context
 from app.core.events import Event
 from app.modules.billing.adapters.rows import differences
-from app.modules.billing.models import Customer, Invoice, Plan, Subscription
-
-Told = Plan | Customer | Subscription | Invoice
+from app.modules.billing.models import Identified
 
 
-async def announce(ctx: Context, event: type[Event], before: Told | None, after: Told) -> None:
+async def announce(ctx: Context, event: type[Event], before: Identified | None, after: Identified) -> None:
     """Emit an event with what changed; none where nothing did."""
     was, now = differences(before, after)
     if now:

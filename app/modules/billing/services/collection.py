@@ -73,13 +73,17 @@ class CollectionService:
 
     async def _end(self, invoice: Invoice, receipt: Receipt, before: Customer, after: Customer) -> None:
         """Write down how the attempt ended; of one that is not decided yet the webhook tells."""
-        customers = CustomerRepository(self.ctx.session)
-        current = await customers.load(after.id, locked=True)
-        if after != before and current == before:
-            await customers.save(after)
-            await announce(self.ctx, CustomerUpdated, before, after)
+        if after != before:
+            await self._remember(before, after)
         payments = PaymentService(self.ctx)
         if receipt.outcome is Outcome.succeeded:
             await payments.succeeded(invoice.id, receipt.reference, invoice.total)
         elif receipt.outcome is Outcome.declined:
             await payments.failed(invoice.id, invoice.pending or "", receipt.reason)
+
+    async def _remember(self, before: Customer, after: Customer) -> None:
+        """Keep what the provider calls a customer, unless they were changed meanwhile."""
+        customers = CustomerRepository(self.ctx.session)
+        if await customers.load(after.id, locked=True) == before:
+            await customers.save(after)
+            await announce(self.ctx, CustomerUpdated, before, after)

@@ -5,7 +5,6 @@ from app.core.context import Context
 from app.extensions.logs import get_logger
 from app.modules.billing.adapters.stripe import Metadata, PaymentIntent, StripeEvent, read_event
 from app.modules.billing.exceptions import InvoiceNotFoundError, WebhookRefusedError
-from app.modules.billing.models import Currency, Money
 from app.modules.billing.repository import InvoiceRepository, LedgerRepository
 from app.modules.billing.services.payments import PaymentService
 from app.utils.helpers import utcnow
@@ -52,8 +51,7 @@ class WebhookService:
             return
         payments = PaymentService(ctx)
         if event.type == SUCCEEDED:
-            received = Money(amount=intent.amount_received, currency=Currency(intent.currency.upper()))
-            await payments.succeeded(origin.invoice_id, intent.id, received)
+            await payments.succeeded(origin.invoice_id, intent.id, intent.received())
         else:
             reason = str((intent.last_payment_error or {}).get("message", "The payment failed."))
             await payments.failed(origin.invoice_id, f"{origin.invoice_id}:{origin.attempt}", reason)
