@@ -70,30 +70,33 @@ class Fire:
     """Tenant and project of each 201."""
 
 
-async def create(client: AsyncClient, person: Person, number: int, fire: Fire) -> None:
-    """Create one project, and ask again with the same key until a 201 was heard."""
-    headers = {**person.headers, "Idempotency-Key": str(uuid.uuid4())}
+async def create(client: AsyncClient, people: list[Person], number: int, fire: Fire) -> None:
+    """Create one project, and ask again with the same key until a 201 was heard; a token that ended is replaced."""
+    key, place = {"Idempotency-Key": str(uuid.uuid4())}, number % len(people)
     while True:
         with suppress(HTTPError):
-            answer = await client.post("/projects", json={"name": f"project {number}"}, headers=headers)
+            person = people[place]
+            answer = await client.post("/projects", json={"name": f"project {number}"}, headers=person.headers | key)
             if answer.status_code == 201:
                 fire.kept.append((person.tenant_id, answer.json()["id"]))
                 return
-            if answer.is_client_error and answer.status_code not in {409, 429}:
+            if answer.status_code == 401 and people[place] is person:
+                people[place] = await person.signed_in(client)
+            elif answer.is_client_error and answer.status_code not in {401, 409, 429}:
                 raise RuntimeError(f"answered {answer.status_code}: {answer.text}")
         await asyncio.sleep(0.1)
 
 
-async def burn(place: Installation, fire: Fire, seconds: float, flushes: int) -> None:
-    """Kill one process after the other, and flush Valkey in between, until cancelled."""
+async def burn(place: Installation, fire: Fire, seconds: float, flushes: Sequence[int]) -> None:
+    """Kill one process after the other, and flush Valkey after so many creates, until cancelled."""
     broker = redis.asyncio.Redis.from_url(place.record["broker_url"])
-    for turn, victim in enumerate(itertools.cycle(VICTIMS)):
+    for victim in itertools.cycle(VICTIMS):
         await asyncio.sleep(seconds)
         for pid in place.record["processes"][victim]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 fire.kills += 1
-        if turn % 3 == 1 and fire.flushes < flushes:
+        if fire.flushes < len(flushes) and len(fire.kept) >= flushes[fire.flushes]:
             await broker.flushall()
             fire.flushes += 1
 
@@ -107,12 +110,13 @@ async def run(creates: int, concurrency: int, kill_seconds: float, flushes: int)
             people = [await place.register(client) for _ in range(TENANTS)]
             await neighbours(place, people)
             fire, since = Fire(), time.monotonic()
-            burning = asyncio.create_task(burn(place, fire, kill_seconds, flushes))
+            after = [creates * number // (flushes + 1) for number in range(1, flushes + 1)]
+            burning = asyncio.create_task(burn(place, fire, kill_seconds, after))
             work = iter(range(creates))
 
             async def worker() -> None:
                 for number in work:
-                    await create(client, people[number % TENANTS], number, fire)
+                    await create(client, people, number, fire)
 
             await asyncio.gather(*(worker() for _ in range(concurrency)))
             while fire.flushes < flushes or fire.kills < len(VICTIMS):

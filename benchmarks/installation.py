@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,20 @@ PATIENCE = 180.0
 class Person:
     """Somebody who owns a tenant."""
 
+    email: str
     user_id: uuid.UUID
     tenant_id: uuid.UUID
-    token: str
+    token: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
         """What goes with each request."""
         return {"Authorization": f"Bearer {self.token}", "X-Tenant-ID": str(self.tenant_id)}
+
+    async def signed_in(self, client: AsyncClient) -> "Person":
+        """Return the same person with a new token."""
+        entered = await client.post("/auth/login", json={"email": self.email, "password": PASSWORD})
+        return replace(self, token=entered.raise_for_status().json()["access_token"])
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,8 @@ class Installation:
         email = f"{uuid.uuid4().hex}@example.com"
         body = {"email": email, "password": PASSWORD, "full_name": "Some Body", "tenant_name": "Some Where"}
         made = (await client.post("/auth/register", json=body)).raise_for_status().json()
-        entered = await client.post("/auth/login", json={"email": email, "password": PASSWORD})
-        token = entered.raise_for_status().json()["access_token"]
-        return Person(uuid.UUID(made["user"]["id"]), uuid.UUID(made["tenant"]["id"]), token)
+        person = Person(email, uuid.UUID(made["user"]["id"]), uuid.UUID(made["tenant"]["id"]))
+        return await person.signed_in(client)
 
     async def settled(self, seconds: float) -> bool:
         """Return once nothing in the outbox waits any more and each row of the audit is chained; False after a time."""
