@@ -233,6 +233,8 @@ class ServerSettings(Section):
     head_seconds: float = Field(10.0, gt=0, le=3600)
     body_limit: int = Field(1_048_576, ge=1024, le=1_073_741_824)
     body_seconds: float = Field(20.0, gt=0, le=3600)
+    upload_limit: int = Field(104_857_600, ge=1024, le=53_687_091_200)
+    upload_seconds: float = Field(3600.0, gt=0, le=86_400)
     idempotency_seconds: int = Field(86_400, ge=60, le=2_592_000)
     json_depth: int = Field(32, ge=4, le=200)
     send_seconds: float = Field(30.0, gt=0, le=3600)
@@ -318,9 +320,21 @@ class AuditSettings(Section):
 
 
 class FileSettings(Section):
-    """The folder in which files are kept that the application writes, and for how many days."""
+    """Where files are kept, how many bytes a tenant may have, and for how long what is theirs for a while.
 
-    folder: str = ".data/files"
+    `kept_days` is for what the application writes itself, such as exports; other times are seconds.
+    """
+
+    store: Literal["folder", "memory", "s3"] = "folder"
+    folder: str = Field(".data/files", min_length=1)
+    s3_bucket: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")
+    s3_region: str = ""
+    s3_endpoint: str = Field("", pattern=r"^(https?://\S+)?$")
+    s3_access_key: str = Field("", repr=False)
+    s3_secret_key: SecretStr = SecretStr("")
+    tenant_quota: int = Field(10_737_418_240, ge=1024, le=1_125_899_906_842_624)
+    link_seconds: int = Field(300, ge=10, le=604_800)
+    abandoned_seconds: int = Field(7200, ge=60, le=604_800)
     kept_days: int = Field(7, ge=1, le=3650)
 
 

@@ -24,6 +24,8 @@ from app.core.outbox import Outbox
 from app.core.reactions import Delivery, Reaction, check_signature, delivered, entries
 from app.core.runner import Name, Runnable
 from app.db.tenancy import SYSTEM_TENANT_ID
+from app.files.events import FileDeleted, FileStored
+from app.files.handlers import remove_object
 from app.modules.billing import handlers as billing
 from app.modules.billing.events import (
     CustomerCreated,
@@ -41,7 +43,14 @@ from app.modules.billing.events import (
     SubscriptionStarted,
 )
 from app.modules.notifications.handlers import projects as notifications_of_projects
-from app.modules.projects.events import ProjectCreated, ProjectDeleted, ProjectRestored, ProjectUpdated
+from app.modules.projects.events import (
+    ProjectAttached,
+    ProjectCreated,
+    ProjectDeleted,
+    ProjectDetached,
+    ProjectRestored,
+    ProjectUpdated,
+)
 from app.tenants import handlers as tenant_mails
 from app.tenants.events import (
     ApiKeyCreated,
@@ -128,6 +137,10 @@ class MessageHub:
         InvoiceUnpaid: [delivered(billing.remind_of_invoice)],
         InvoiceVoided: [],
         PaymentStray: [],
+        ProjectAttached: [],
+        ProjectDetached: [],
+        FileStored: [],
+        FileDeleted: [delivered(remove_object)],
         DeadLetterRequeued: [],
         DeadLetterDiscarded: [],
     }

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from redis import Redis
@@ -26,7 +25,7 @@ from app.db.session import Database, Limits
 from app.extensions.vault import looking_after_vault
 from app.hub import MessageHub
 from app.services import Services
-from app.services.filesystem import FolderFiles, MemoryFiles
+from app.services.filesystem import open_store
 from app.services.mailer import open_mailer
 from app.utils.helpers import spare_loaded_objects
 from app.worker import SCHEDULE, create_runner
@@ -76,10 +75,9 @@ def session_maker(config: Settings, engine: AsyncEngine, info: Mapping[str, Any]
 
 def outside_world(config: Settings) -> Services:
     """Return the clients of the outside world that the settings ask for."""
-    files = config.files
     return Services(
         mailer=open_mailer(config.mail),
-        files=FolderFiles(Path(files.folder)) if files.folder else MemoryFiles(),
+        files=open_store(config.files),
     )
 
 

@@ -5,6 +5,7 @@ from app.auth.routes import door, invitations, superusers
 from app.core.routes import mock
 from app.core.routes import router as core
 from app.core.routing import Router
+from app.files.routes import router as files
 from app.modules.billing.routes import hooks as billing_hooks
 from app.modules.billing.routes import router as billing
 from app.modules.notifications.routes import router as notifications
@@ -20,6 +21,7 @@ ROUTERS: list[Router] = [
     tenants,
     invitations,
     projects,
+    files,
     notifications,
     billing,
     billing_hooks,

@@ -12,8 +12,8 @@ from app.core.unit_of_work import UnitOfWork
 from app.hub import MessageHub
 from app.modules.billing.tasks import bill_tenants, collect_invoice, renew_subscription
 from app.modules.notifications.tasks import send_news
-from app.modules.projects.tasks import export_projects, sweep_files
-from app.tenants.tasks import purge_tenants
+from app.modules.projects.tasks import export_projects
+from app.tenants.tasks import purge_tenants, sweep_files
 
 TASKS: list[Task[Any]] = [
     send_reset,

@@ -122,7 +122,8 @@ class Context:
     def separate(self, tenant_id: uuid.UUID | None = None) -> "AbstractAsyncContextManager[Context]":
         """Open a unit of work for a security write that a refusal must not roll back; `tenant_id` where it differs.
 
-        It takes its connection from a small pool of its own, so that it never waits for requests that wait for it.
+        Or for one step of slow work that holds no connection in between, such as an upload. It takes its connection
+        from a small pool of its own, so that it never waits for requests that wait for it.
         """
         return self.work.separate(self, tenant_id)
 

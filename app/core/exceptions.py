@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.exceptions import BadRequestError, ConflictError, NotFoundError, UnprocessableError
+from app.exceptions import AppError, BadRequestError, ConflictError, NotFoundError, UnprocessableError
 
 
 class TransactionConflictError(ConflictError):
@@ -117,3 +117,9 @@ class LeaseLostError(RuntimeError):
 
 class AnswerMismatchError(RuntimeError):
     """A served body is not what the operation declares; only the validating mode raises it."""
+
+
+class RangeNotSatisfiableError(AppError):
+    """The file has no such bytes."""
+
+    status, code, title = 416, "range_not_satisfiable", "Range not satisfiable"

@@ -85,6 +85,13 @@ def document_key(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def document_stream(options: dict[str, Any]) -> dict[str, Any]:
+    """Return a route's options with a body of plain bytes, of whatever type, in them."""
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    body = {"requestBody": {"description": "the content, as it is", "content": content}}
+    return {**options, "openapi_extra": {**options["openapi_extra"], **body}}
+
+
 def refusals(method: str, operation: dict[str, Any]) -> Iterator[int]:
     """Yield the statuses of refusals that what an operation takes brings along."""
     parameters = operation.get("parameters", [])

@@ -20,8 +20,9 @@ from app.core.context import Context
 from app.core.exceptions import IdempotencyRefusedError, TransactionConflictError
 from app.core.idempotency import KeyedRequest, carries_secret, read_key
 from app.core.limits import Claimant, RateLimits
-from app.core.openapi import document_access, document_key, operation_id
+from app.core.openapi import document_access, document_key, document_stream, operation_id
 from app.core.permissions import Access, declared_access
+from app.core.streams import BodyStream
 from app.exceptions import AppError, ForbiddenError, UnavailableError
 from app.utils.schemas import JSONResponse
 
@@ -64,6 +65,10 @@ class AccessRoute(APIRoute):
     work is committed, and only then does the first byte of the answer leave. A lost race for the same rows runs the
     view again. A POST with an Idempotency-Key that was answered before gets that answer once the gate and the check
     have let it in.
+
+    An operation that declares `Streamed` takes its body piece by piece, which may last. The gate decides in a unit of
+    work that ends before the first piece is read; the view runs outside of it, once, and what it writes goes by
+    `ctx.separate()`. It takes no key: what would be compared is never there as a whole.
     """
 
     access: Access
@@ -75,8 +80,11 @@ class AccessRoute(APIRoute):
         if declared is not None and isinstance(options.get("response_model", Default(None)), DefaultPlaceholder):
             options["response_model"] = declared
         self.secret = any(map(carries_secret, answer_models(endpoint, options)))
+        self.streams = BodyStream in get_type_hints(endpoint).values()
         options = document_access(self.access, options)
-        if "POST" in (options.get("methods") or ()) and not self.secret:
+        if self.streams:
+            options = document_stream(options)
+        elif "POST" in (options.get("methods") or ()) and not self.secret:
             options = document_key(options)
         super().__init__(path, endpoint, **options)
         self.checked = checked_parameters(self, self.access)
@@ -92,6 +100,8 @@ class AccessRoute(APIRoute):
             claim = request.state.caller = serving.gate.identify(request, self.access)
             await serving.limits.take_call(claim)
             request.state.key = self.key_of(request)
+            if self.streams:
+                return await self.stream(request, answer, serving, claim)
             await request.body()
             if not (self.needs_work or request.state.key):
                 return await self.answered(request, answer, serving)
@@ -106,11 +116,23 @@ class AccessRoute(APIRoute):
         return handle
 
     def key_of(self, request: Request) -> str | None:
-        """Return the request's Idempotency-Key; raise `IdempotencyRefusedError` where the answer is a secret."""
+        """Return the request's Idempotency-Key; raise `IdempotencyRefusedError` where none is taken."""
         key = read_key(request) if request.method == "POST" else None
         if key is not None and self.secret:
             raise IdempotencyRefusedError
+        if key is not None and self.streams:
+            raise IdempotencyRefusedError("The body of this operation is not kept: send it without an Idempotency-Key.")
         return key
+
+    async def stream(
+        self, request: Request, answer: Callable[[Request], Any], serving: Serving, claim: Any
+    ) -> Response:
+        """Let the gate and the check decide in a unit of work, then answer outside of it."""
+        async with serving.gate.enter(request, self.access, claim, read_only=True) as context:
+            request.scope["context"] = request.state.caller = context
+            await serving.limits.let_in(claim)
+            await self.check_object(request, context)
+        return await self.answered(request, answer, serving)
 
     async def twin(self, request: Request, serving: Serving, claim: Any, error: AppError) -> Response | None:
         """Return the stored answer to an open operation that was refused: it may have lost against its own twin.

@@ -14,6 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.exceptions import BadRequestError, PayloadTooLargeError, RequestTimeoutError
 
+STREAM = "groundplan.stream"
+"""Where a scope has the `StreamedReceive` of its request, for an operation that takes its body piece by piece."""
+
 _LENGTH = re.compile(rb"[0-9]+")
 _MOST_DIGITS = 18
 _TEXT = re.compile(rb'"[^"]*"?')
@@ -38,17 +41,20 @@ class BodyLimitMiddleware:
 
     The errors are raised inside the application's `receive`, where a refusal has its place: `BadRequestError`
     for a malformed or doubled Content-Length, `PayloadTooLargeError` as soon as the length or the bytes pass
-    `limit`, `RequestTimeoutError` when the body is not complete `seconds` after the first read.
+    `limit`, `RequestTimeoutError` when the body is not complete `seconds` after the first read. `upload` holds both
+    bounds of a body that is taken piece by piece; then `seconds` bounds each piece.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, limit: int, seconds: float, upload: tuple[int, float] | None = None) -> None:
         self.app = app
         self.limit = limit
         self.seconds = seconds
+        self.upload = upload or (limit, seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request with a bounded `receive`."""
         if scope["type"] == "http":
+            scope[STREAM] = StreamedReceive(scope, receive, *self.upload, self.seconds)
             receive = BoundedReceive(scope, receive, self.limit, self.seconds)
         await self.app(scope, receive, send)
 
@@ -60,7 +66,7 @@ class BoundedReceive:
         self.scope = scope
         self.receive = receive
         self.limit = limit
-        self.seconds = seconds
+        self.seconds = self.patience = seconds
         self.size = 0
         self.deadline: float | None = None
         self.complete = False
@@ -79,15 +85,16 @@ class BoundedReceive:
         self.complete = not message.get("more_body", False)
         return message
 
-    def check_length(self) -> None:
-        """Refuse by what Content-Length says."""
+    def check_length(self) -> int | None:
+        """Refuse by what Content-Length says; return it, or None where there is none."""
         values = header_values(self.scope, b"content-length")
         if not values:
-            return
+            return None
         if len(values) > 1 or not _LENGTH.fullmatch(values[0]):
             raise BadRequestError("The header Content-Length must be one number.")
         if len(values[0]) > _MOST_DIGITS or int(values[0]) > self.limit:
             raise self.too_large()
+        return int(values[0])
 
     def too_large(self) -> PayloadTooLargeError:
         """Return the refusal of a body over the limit."""
@@ -104,8 +111,23 @@ class BoundedReceive:
                 raise
             # The rest of the body may never come: without this the server would go on waiting for it.
             headers = {"Connection": "close"} if self.scope.get("http_version", "").startswith("1") else {}
-            detail = f"The request body did not arrive within {self.seconds:g} seconds."
+            detail = f"The request body did not arrive within {self.patience:g} seconds."
             raise RequestTimeoutError(detail, headers=headers) from None
+
+
+class StreamedReceive(BoundedReceive):
+    """The same for a body that is taken piece by piece, past what looks into whole ones.
+
+    The whole has `seconds` to come, each piece `pause`: who sends slowly is served, who stopped is not waited for.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, limit: int, seconds: float, pause: float) -> None:
+        super().__init__(scope, receive, limit, seconds)
+        self.patience = min(pause, seconds)
+
+    async def receive_until(self, deadline: float) -> Message:
+        """Receive, or raise `RequestTimeoutError` at the deadline or after the pause."""
+        return await super().receive_until(min(deadline, asyncio.get_running_loop().time() + self.patience))
 
 
 class JSONTextMiddleware:

@@ -29,8 +29,27 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
 """What goes with every answer, also with those that the server gives before there is a request."""
 
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-ID", "X-Tenant-ID")
-EXPOSED = ("ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-ID")
+ALLOWED = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-Range",
+    "Range",
+    "X-Request-ID",
+    "X-Tenant-ID",
+)
+EXPOSED = (
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+)
 
 
 def headers_of(hsts_seconds: int) -> tuple[tuple[bytes, bytes], ...]:

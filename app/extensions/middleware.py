@@ -46,7 +46,12 @@ def stack(server: ServerSettings, *, address_rate: str = "") -> list[Middleware]
         Middleware(ErrorBoundary),
         *([Middleware(AllowedHosts, hosts=hosts)] if hosts else []),
         Middleware(AddressLimitMiddleware, rate=address_rate),
-        Middleware(BodyLimitMiddleware, limit=server.body_limit, seconds=server.body_seconds),
+        Middleware(
+            BodyLimitMiddleware,
+            limit=server.body_limit,
+            seconds=server.body_seconds,
+            upload=(server.upload_limit, server.upload_seconds),
+        ),
         Middleware(JSONTextMiddleware, depth=server.json_depth),
     ]
 

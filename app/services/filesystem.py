@@ -1,20 +1,25 @@
 """Files: what can keep them, and two stores that need no server.
 
-`MemoryFiles` keeps them for tests; `FolderFiles` keeps them in a folder that the processes of an installation share. A
-name is made of plain segments, `<tenant>/<file>`; anything else is refused, so that none leads out of the store.
+`MemoryFiles` keeps them for tests, `FolderFiles` in a folder that the processes of an installation share, and
+`app.services.s3` in a bucket. A file is called by its tenant's id and its own, and by nothing that anybody typed: no
+name can lead out of the store.
 """
 
 import asyncio
 import datetime as dt
+import importlib
 import os
-import re
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol, Self
 
-NAME = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]{0,99}/){0,3}[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+from app.config import FileSettings
+
 PARTIAL = ".partial"
 BLOCK = 262_144
 """Bytes that are read at a time."""
@@ -22,66 +27,117 @@ BLOCK = 262_144
 Write = Callable[[bytes], Awaitable[None]]
 
 
-class FileStore(Protocol):
-    """Keeps files; whatever it cannot do raises OSError, and a name that is none ValueError."""
+class FileKey(NamedTuple):
+    """What a file is called in every store: `<tenant>/<file>`."""
 
-    def create(self, name: str) -> AbstractAsyncContextManager[Write]:
+    tenant_id: uuid.UUID
+    file_id: uuid.UUID
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id}/{self.file_id}"
+
+    @classmethod
+    def read(cls, name: str) -> "FileKey | None":
+        """Return the key that is spelled so; None for what is no file of ours."""
+        try:
+            found = cls(*map(uuid.UUID, name.split("/")))
+        except (TypeError, ValueError):
+            return None
+        return found if str(found) == name else None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How an address that needs no sign-in answers, and for how many seconds it is good."""
+
+    seconds: int
+    content_type: str
+    disposition: str
+
+
+class FileStore(Protocol):
+    """Keeps files; whatever it cannot do raises OSError, and the reading of a file that is none FileNotFoundError."""
+
+    def create(self, key: FileKey) -> AbstractAsyncContextManager[Write]:
         """Return what a file is written with: there when the block ends well, whole, over an older one; else not."""
 
-    async def size(self, name: str) -> int | None:
+    async def size(self, key: FileKey) -> int | None:
         """Return how many bytes a file has; None for none."""
 
-    def read(self, name: str) -> AsyncIterator[bytes]:
-        """Yield a file block by block."""
+    def read(self, key: FileKey, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """Yield a file block by block, from one byte up to another, which is not included."""
 
-    async def remove_older(self, than: dt.timedelta) -> int:
-        """Remove the files that were written longer ago; return how many."""
+    async def remove(self, key: FileKey) -> None:
+        """Remove a file; there may be none."""
 
+    def older(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
+        """Yield every file that was written longer ago; what else lies in the store is nobody's business here."""
 
-def checked(name: str) -> str:
-    """Return a name; raise ValueError for one that could lead elsewhere."""
-    if not NAME.fullmatch(name) or name.endswith(PARTIAL):
-        raise ValueError("a file's name is made of letters, digits, dots and dashes, and slashes between them")
-    return name
+    async def remove_unfinished(self, than: dt.timedelta) -> int:
+        """Remove what was begun longer ago by a process that died before it was whole; return how much that was."""
+
+    async def link(self, key: FileKey, link: Link) -> str | None:
+        """Return an address that whoever has it can fetch the file from; None where the store serves nobody."""
+
+    async def close(self) -> None:
+        """Close what is open; what is asked for later opens it again."""
 
 
 class MemoryFiles:
     """Keeps files in this process, each with the time at which it was written."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, tuple[bytes, float]] = {}
+        self.kept: dict[FileKey, tuple[bytes, float]] = {}
+
+    @classmethod
+    def of(cls, _: FileSettings) -> Self:
+        """Return an empty store."""
+        return cls()
 
     @asynccontextmanager
-    async def create(self, name: str) -> AsyncIterator[Write]:
+    async def create(self, key: FileKey) -> AsyncIterator[Write]:
         """Collect what is written; keep it at the end."""
-        checked(name)
         parts: list[bytes] = []
 
         async def write(data: bytes) -> None:
             parts.append(data)
 
         yield write
-        self.kept[name] = b"".join(parts), time.time()
+        self.kept[key] = b"".join(parts), time.time()
 
-    async def size(self, name: str) -> int | None:
+    async def size(self, key: FileKey) -> int | None:
         """Return how many bytes a file has; None for none."""
-        found = self.kept.get(checked(name))
+        found = self.kept.get(key)
         return None if found is None else len(found[0])
 
-    async def read(self, name: str) -> AsyncIterator[bytes]:
-        """Yield a file block by block; raises FileNotFoundError."""
-        if checked(name) not in self.kept:
-            raise FileNotFoundError(name)
-        data, _ = self.kept[name]
-        for start in range(0, len(data), BLOCK):
-            yield data[start : start + BLOCK]
+    async def read(self, key: FileKey, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """Yield a file block by block."""
+        if key not in self.kept:
+            raise FileNotFoundError(str(key))
+        data = self.kept[key][0][start:stop]
+        for first in range(0, len(data), BLOCK):
+            yield data[first : first + BLOCK]
 
-    async def remove_older(self, than: dt.timedelta) -> int:
-        """Remove the files that were written longer ago; return how many."""
-        old = [name for name, (_, written) in self.kept.items() if written < time.time() - than.total_seconds()]
-        for name in old:
-            del self.kept[name]
-        return len(old)
+    async def remove(self, key: FileKey) -> None:
+        """Forget a file."""
+        self.kept.pop(key, None)
+
+    async def older(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
+        """Yield the files that were written longer ago."""
+        before = time.time() - than.total_seconds()
+        for key in [key for key, (_, written) in self.kept.items() if written < before]:
+            yield key
+
+    async def remove_unfinished(self, _: dt.timedelta) -> int:
+        """Do nothing: what a process had begun went with it."""
+        return 0
+
+    async def link(self, _: FileKey, __: Link) -> str | None:
+        """Return None: nobody else reads this process's memory."""
+        return None
+
+    async def close(self) -> None:
+        """Do nothing: what is kept stays for the tests that look at it."""
 
 
 class FolderFiles:
@@ -90,10 +146,15 @@ class FolderFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @classmethod
+    def of(cls, config: FileSettings) -> Self:
+        """Return the store in the folder of the settings."""
+        return cls(Path(config.folder))
+
     @asynccontextmanager
-    async def create(self, name: str) -> AsyncIterator[Write]:
+    async def create(self, key: FileKey) -> AsyncIterator[Write]:
         """Write beside the final name, then move it there; what a killed process leaves behind is swept later."""
-        path = self.folder / checked(name)
+        path = self.folder / str(key)
         partial = path.with_name(f"{path.name}.{os.urandom(8).hex()}{PARTIAL}")
         handle = await asyncio.to_thread(self._open, partial)
         try:
@@ -103,30 +164,48 @@ class FolderFiles:
                     await asyncio.to_thread(file.write, data)
 
                 yield write
-                await asyncio.to_thread(self._settle, file.flush, file.fileno())
-            partial.rename(path)
+                await asyncio.to_thread(self._settle, file, partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
 
-    async def size(self, name: str) -> int | None:
+    async def size(self, key: FileKey) -> int | None:
         """Return how many bytes a file has; None for none."""
-        path = self.folder / checked(name)
         try:
-            return (await asyncio.to_thread(path.stat)).st_size
+            return (await asyncio.to_thread((self.folder / str(key)).stat)).st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    async def read(self, name: str) -> AsyncIterator[bytes]:
+    async def read(self, key: FileKey, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """Yield a file block by block; it is open for no longer than a block, whoever stops reading."""
-        path, start = self.folder / checked(name), 0
-        while block := await asyncio.to_thread(self._block, path, start):
+        path, place = self.folder / str(key), start
+        while block := await asyncio.to_thread(self._block, path, place, stop):
             yield block
-            start += len(block)
+            place += len(block)
 
-    async def remove_older(self, than: dt.timedelta) -> int:
-        """Remove the files that were written longer ago, half-written ones too; return how many."""
-        return await asyncio.to_thread(self._remove, time.time() - than.total_seconds())
+    async def remove(self, key: FileKey) -> None:
+        """Unlink a file."""
+        await asyncio.to_thread((self.folder / str(key)).unlink, missing_ok=True)
+
+    async def older(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
+        """Yield the files that were written longer ago, folder by folder."""
+        before = time.time() - than.total_seconds()
+        for folder in await asyncio.to_thread(self._tenants):
+            for path in await asyncio.to_thread(self._old, folder, before):
+                key = FileKey.read(f"{folder.name}/{path.name}")
+                if key is not None:
+                    yield key
+
+    async def remove_unfinished(self, than: dt.timedelta) -> int:
+        """Remove half-written files that nobody wrote to for so long."""
+        return await asyncio.to_thread(self._remove_partial, time.time() - than.total_seconds())
+
+    async def link(self, _: FileKey, __: Link) -> str | None:
+        """Return None: a folder serves nobody."""
+        return None
+
+    async def close(self) -> None:
+        """Do nothing: no file is open between two calls."""
 
     @staticmethod
     def _open(path: Path) -> int:
@@ -134,19 +213,47 @@ class FolderFiles:
         return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
 
     @staticmethod
-    def _settle(flush: Callable[[], None], handle: int) -> None:
-        """Have it on the disk before it gets its name: after a power cut there is all of it or none."""
-        flush()
-        os.fsync(handle)
+    def _settle(file: BufferedWriter, partial: Path, path: Path) -> None:
+        """Have it on the disk before it gets its name, and the name too: after a power cut there is all or nothing."""
+        file.flush()
+        os.fsync(file.fileno())
+        partial.rename(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     @staticmethod
-    def _block(path: Path, start: int) -> bytes:
+    def _block(path: Path, start: int, stop: int | None) -> bytes:
         with path.open("rb") as file:
             file.seek(start)
-            return file.read(BLOCK)
+            return file.read(BLOCK if stop is None else max(0, min(BLOCK, stop - start)))
 
-    def _remove(self, before: float) -> int:
-        old = [path for path in self.folder.rglob("*") if path.is_file() and path.stat().st_mtime < before]
-        for path in old:
+    def _tenants(self) -> list[Path]:
+        return [path for path in self.folder.iterdir() if path.is_dir()] if self.folder.is_dir() else []
+
+    @staticmethod
+    def _old(folder: Path, before: float) -> list[Path]:
+        return [Path(entry) for entry in os.scandir(folder) if entry.is_file() and entry.stat().st_mtime < before]
+
+    def _remove_partial(self, before: float) -> int:
+        partial = [path for folder in self._tenants() for path in self._old(folder, before) if path.suffix == PARTIAL]
+        for path in partial:
             path.unlink(missing_ok=True)
-        return len(old)
+        return len(partial)
+
+
+STORES = {
+    "memory": ("app.services.filesystem", "MemoryFiles"),
+    "folder": ("app.services.filesystem", "FolderFiles"),
+    "s3": ("app.services.s3", "S3Files"),
+}
+"""`files.store` -> the module and its class, loaded when chosen: a client of S3 costs each start half a second."""
+
+
+def open_store(config: FileSettings) -> FileStore:
+    """Return the store that the settings ask for."""
+    module, name = STORES[config.store]
+    store: FileStore = getattr(importlib.import_module(module), name).of(config)
+    return store

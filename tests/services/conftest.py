@@ -1,10 +1,11 @@
-"""Every mailer, with somebody behind it; and credentials for a cloud that is not there."""
+"""Every mailer, with somebody behind it; a bucket; and credentials for a cloud that is not there."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from app.embedded.dev import claim_port
+from tests.services.bucket import Bucket, serving
 from tests.services.posts import Post, moto, post_by
 
 AWS = {
@@ -51,3 +52,18 @@ def post(opened: Post) -> Post:
 def free_port() -> int:
     """Return a port on which nobody listens."""
     return claim_port("127.0.0.1", 0)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Yield the address of a server of S3's protocol."""
+    with serving() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3: str) -> Bucket:
+    """Return a new bucket."""
+    found = Bucket(s3)
+    found.make()
+    return found

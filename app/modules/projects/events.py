@@ -28,6 +28,18 @@ class ProjectRestored(Event):
     action = "project.restored"
 
 
+class ProjectAttached(Event):
+    """A file was attached to a project."""
+
+    action = "project.attached"
+
+
+class ProjectDetached(Event):
+    """A file was taken off a project; the file stays."""
+
+    action = "project.detached"
+
+
 class ProjectsDownloaded(ApplicationEvent):
     """Somebody took a file with projects away; `object_id` is the export's."""
 

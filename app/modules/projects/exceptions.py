@@ -16,6 +16,19 @@ class ProjectNameTakenError(ConflictError):
     constraint = "uq_projects_name"
 
 
+class AttachmentNotFoundError(NotFoundError):
+    """This file is not attached to the project."""
+
+    code = "attachment_not_found"
+
+
+class AlreadyAttachedError(ConflictError):
+    """This file is attached to the project already."""
+
+    code = "already_attached"
+    constraint = "uq_project_attachments_file"
+
+
 class ExportNotFoundError(NotFoundError):
     """There is no such export here, or it is not finished, or was removed since."""
 

@@ -1,14 +1,17 @@
 """The queries of projects."""
 
+import uuid
 from collections.abc import AsyncIterator
 
 from sqlalchemy import func, select
 
 from app.db.repository import Repository
-from app.modules.projects.exceptions import ProjectNotFoundError
-from app.modules.projects.models import Project
+from app.files.repository import FileRepository
+from app.files.schemas import FileResponse
+from app.modules.projects.exceptions import AttachmentNotFoundError, ProjectNotFoundError
+from app.modules.projects.models import Project, ProjectAttachment
 from app.modules.projects.schemas import ProjectQuery, ProjectResponse, ProjectStatus
-from app.utils.schemas import Page
+from app.utils.schemas import Page, PageQuery
 
 
 class ProjectRepository(Repository[Project]):
@@ -44,3 +47,25 @@ class ProjectRepository(Repository[Project]):
         if query.status is not None:
             statement = statement.where(Project.status == query.status)
         return await self.page(query, statement, query.sort, ProjectResponse)
+
+
+class AttachmentRepository(Repository[ProjectAttachment]):
+    """Which files are attached to which projects."""
+
+    model = ProjectAttachment
+    missing = AttachmentNotFoundError
+
+    async def of(self, project_id: uuid.UUID, file_id: uuid.UUID) -> ProjectAttachment:
+        """Return one, locked; raises `AttachmentNotFoundError`."""
+        one = ProjectAttachment.project_id == project_id, ProjectAttachment.file_id == file_id
+        found: ProjectAttachment | None = await self.session.scalar(self.select().where(*one).with_for_update())
+        if found is None:
+            raise self.missing
+        return found
+
+    async def files(self, project_id: uuid.UUID, query: PageQuery) -> Page[FileResponse]:
+        """Return one page of a project's files, newest first."""
+        files = FileRepository(self.session)
+        attached = select(ProjectAttachment.file_id).where(ProjectAttachment.project_id == project_id)
+        statement = files.select().where(files.model.id.in_(attached))
+        return await files.page(query, statement, "-created_at", FileResponse)

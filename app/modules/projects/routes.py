@@ -4,7 +4,6 @@ import uuid
 from typing import Annotated
 
 from fastapi import Query, Response
-from fastapi.responses import StreamingResponse
 
 from app.auth.permissions import access_control
 from app.core.context import Context
@@ -12,18 +11,24 @@ from app.core.dependencies import Expected
 from app.core.preconditions import etag, with_etag
 from app.core.routing import Router, cbv
 from app.core.schemas import TaskAccepted
+from app.core.streams import StoredResponse
 from app.core.tasks import enqueue
+from app.files.schemas import FileQuery, FileResponse
 from app.modules.projects.models import Project
 from app.modules.projects.permissions import ProjectPermission, may_change, may_restore
-from app.modules.projects.schemas import ProjectCreate, ProjectExport, ProjectQuery, ProjectResponse, ProjectUpdate
-from app.modules.projects.services import ExportService, ProjectService
+from app.modules.projects.schemas import (
+    AttachmentCreate,
+    ProjectCreate,
+    ProjectExport,
+    ProjectQuery,
+    ProjectResponse,
+    ProjectUpdate,
+)
+from app.modules.projects.services import NDJSON, AttachmentService, ExportService, ProjectService
 from app.modules.projects.tasks import export_projects
 from app.utils.schemas import DefaultResponse, Page
 
 router = Router(prefix="/projects", tags=["projects"], module="projects")
-
-
-NDJSON = "application/x-ndjson"
 
 
 @cbv(router)
@@ -44,15 +49,15 @@ class ExportRoutes:
 
     @router.get(
         "/exports/{export_id}",
-        response_class=StreamingResponse,
+        response_class=StoredResponse,
         responses={200: {"content": {NDJSON: {"schema": {"type": "string"}}}, "description": "One project a line."}},
     )
     @access_control(ProjectPermission.read)
-    async def download(self, export_id: uuid.UUID) -> StreamingResponse:
+    async def download(self, export_id: uuid.UUID) -> StoredResponse:
         """Fetch a file that was written."""
         size, content = await self.exports.open(export_id)
         headers = {"Content-Disposition": f'attachment; filename="projects-{export_id}.ndjson"'}
-        return StreamingResponse(content, media_type=NDJSON, headers={**headers, "Content-Length": str(size)})
+        return StoredResponse(content, media_type=NDJSON, headers={**headers, "Content-Length": str(size)})
 
 
 @cbv(router)
@@ -99,6 +104,32 @@ class ProjectRoutes:
     async def restore(self, project_id: uuid.UUID, response: Response) -> ProjectResponse:
         """Bring a deleted project back."""
         return show(await self.projects.restore(project_id), response)
+
+
+@cbv(router)
+class AttachmentRoutes:
+    """The files of a project."""
+
+    attachments: AttachmentService
+
+    @router.get("/{project_id}/attachments")
+    @access_control(ProjectPermission.read)
+    async def list(self, project_id: uuid.UUID, query: Annotated[FileQuery, Query()]) -> Page[FileResponse]:
+        """List the files that are attached, newest first."""
+        return await self.attachments.list(project_id, query)
+
+    @router.post("/{project_id}/attachments", status_code=201)
+    @access_control(ProjectPermission.write, check=may_change)
+    async def attach(self, project_id: uuid.UUID, data: AttachmentCreate) -> FileResponse:
+        """Attach a file that was uploaded."""
+        return FileResponse.model_validate(await self.attachments.attach(project_id, data.file_id))
+
+    @router.delete("/{project_id}/attachments/{file_id}")
+    @access_control(ProjectPermission.write, check=may_change)
+    async def detach(self, project_id: uuid.UUID, file_id: uuid.UUID) -> DefaultResponse:
+        """Take a file off; the file itself stays."""
+        await self.attachments.detach(project_id, file_id)
+        return DefaultResponse(msg="The file was detached.")
 
 
 def show(project: Project, response: Response) -> ProjectResponse:

@@ -59,6 +59,12 @@ class ProjectExport(InputSchema):
     status: ProjectStatus | None = None
 
 
+class AttachmentCreate(InputSchema):
+    """Which file is to be attached."""
+
+    file_id: uuid.UUID
+
+
 class ExportResult(BaseSchema):
     """What an export's task returns: where the file is, how many projects it holds, and its bytes."""
 

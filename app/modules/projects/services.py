@@ -8,16 +8,21 @@ from app.core.events import Event
 from app.core.preconditions import Tags, refuse_stale
 from app.core.tasks import report
 from app.db.repository import changes
+from app.files.models import StoredFile
+from app.files.schemas import FileResponse
+from app.files.services import FileService, ProductService, blocks_of
 from app.modules.projects.events import (
+    ProjectAttached,
     ProjectCreated,
     ProjectDeleted,
+    ProjectDetached,
     ProjectRestored,
     ProjectsDownloaded,
     ProjectUpdated,
 )
 from app.modules.projects.exceptions import ExportNotFoundError
-from app.modules.projects.models import Project
-from app.modules.projects.repository import ProjectRepository
+from app.modules.projects.models import Project, ProjectAttachment
+from app.modules.projects.repository import AttachmentRepository, ProjectRepository
 from app.modules.projects.schemas import (
     ExportResult,
     ProjectCreate,
@@ -26,11 +31,16 @@ from app.modules.projects.schemas import (
     ProjectStatus,
     ProjectUpdate,
 )
-from app.utils.helpers import utcnow, uuid7
-from app.utils.schemas import Page
+from app.utils.helpers import utcnow
+from app.utils.schemas import Page, PageQuery
 
 BATCH = 500
 """Projects that an export reads at a time."""
+
+EXPORT = "projects.export"
+"""The purpose of an export's file: it is no upload, and shown to who may see projects."""
+
+NDJSON = "application/x-ndjson"
 
 
 class ProjectService:
@@ -87,6 +97,36 @@ class ProjectService:
             await self.ctx.emit(announcement(object_id=project.id, before=before, after=after))
 
 
+class AttachmentService:
+    """Attach files of the tenant to its projects."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.projects, self.attachments = ProjectRepository(ctx.session), AttachmentRepository(ctx.session)
+        self.files = FileService(ctx)
+
+    async def list(self, project_id: uuid.UUID, query: PageQuery) -> Page[FileResponse]:
+        """Return one page of a project's files; raises `ProjectNotFoundError`."""
+        project = await self.projects.get(project_id)
+        return await self.attachments.files(project.id, query)
+
+    async def attach(self, project_id: uuid.UUID, file_id: uuid.UUID) -> StoredFile:
+        """Attach a file; raises `ProjectNotFoundError`, `StoredFileNotFoundError` and `AlreadyAttachedError`."""
+        project = await self.projects.get(project_id)
+        file = await self.files.get(file_id)
+        await self.attachments.add(ProjectAttachment(project_id=project.id, file_id=file.id))
+        await self.ctx.emit(ProjectAttached(object_id=project.id, after={"file_id": str(file.id), "name": file.name}))
+        return file
+
+    async def detach(self, project_id: uuid.UUID, file_id: uuid.UUID) -> None:
+        """Take a file off a project; raises `ProjectNotFoundError` and `AttachmentNotFoundError`."""
+        project = await self.projects.get(project_id)
+        attachment = await self.attachments.of(project.id, file_id)
+        await self.ctx.session.delete(attachment)
+        await self.ctx.session.flush()
+        await self.ctx.emit(ProjectDetached(object_id=project.id, before={"file_id": str(file_id)}))
+
+
 class ExportService:
     """Write the tenant's projects into files, one JSON document a line, and hand them out.
 
@@ -94,29 +134,28 @@ class ExportService:
     """
 
     def __init__(self, ctx: Context) -> None:
-        self.ctx, self.files = ctx, ctx.services.files
+        self.ctx = ctx
+        self.files = ProductService(ctx, EXPORT)
         self.projects = ProjectRepository(ctx.session)
+        self.count = 0
 
     async def write(self, status: ProjectStatus | None) -> ExportResult:
         """Write a file, whole or not at all, in the task of this context; a second attempt writes it anew."""
-        total, count, size = await self.projects.count(status), 0, 0
-        export_id = self.ctx.entry_id or uuid7()
-        async with self.files.create(self.name(export_id)) as write:
-            async for batch in self.projects.batches(status, BATCH):
-                lines = b"".join(project.model_dump_json().encode() + b"\n" for project in batch)
-                await write(lines)
-                count, size = count + len(batch), size + len(lines)
-                await report(self.ctx, done=count, total=max(count, total))
-        return ExportResult(file=f"/api/v1/projects/exports/{export_id}", count=count, size=size)
+        file = await self.files.write("projects.ndjson", self._lines(status), NDJSON)
+        return ExportResult(file=f"/api/v1/projects/exports/{file.id}", count=self.count, size=file.size)
+
+    async def _lines(self, status: ProjectStatus | None) -> AsyncIterator[bytes]:
+        """Yield the lines of some projects at a time, and report how far it is."""
+        total = await self.projects.count(status)
+        async for batch in self.projects.batches(status, BATCH):
+            yield b"".join(project.model_dump_json().encode() + b"\n" for project in batch)
+            self.count += len(batch)
+            await report(self.ctx, done=self.count, total=max(self.count, total))
 
     async def open(self, export_id: uuid.UUID) -> tuple[int, AsyncIterator[bytes]]:
         """Return a file's size and its content, block by block, and audit it; raises `ExportNotFoundError`."""
-        size = await self.files.size(self.name(export_id))
-        if size is None:
+        file = await self.files.find(export_id)
+        if file is None:
             raise ExportNotFoundError
         await self.ctx.track(ProjectsDownloaded(object_id=export_id))
-        return size, self.files.read(self.name(export_id))
-
-    def name(self, export_id: uuid.UUID) -> str:
-        """Return what an export of this tenant is called in the store."""
-        return f"{self.ctx.tenant_id}/{export_id}.ndjson"
+        return file.size, blocks_of(self.ctx, export_id, 0, file.size)

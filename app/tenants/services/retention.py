@@ -33,6 +33,12 @@ class RetentionService:
         """
         return [tenant_id for tenant_id in await self._due() if await self._remove(tenant_id)]
 
+    async def everyone(self) -> list[uuid.UUID]:
+        """Return every tenant there ever was: also of one that is gone something may be left to sweep."""
+        async with self.ctx.reader() as look:
+            await look.session.look_across_tenants()
+            return list(await look.session.scalars(select(Tenant.id).execution_options(unscoped=WHY)))
+
     async def _due(self) -> list[uuid.UUID]:
         """Return the tenants whose time of grace is over."""
         async with self.ctx.reader() as look:

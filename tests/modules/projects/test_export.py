@@ -1,6 +1,7 @@
 """Exports: begun by a request, written by a task, fetched by those who may see projects."""
 
 import asyncio
+import datetime as dt
 import json
 import tracemalloc
 import uuid
@@ -10,9 +11,14 @@ import pytest
 from httpx2 import Response
 
 from app.core.unit_of_work import UnitOfWork
+from app.db.tenancy import SYSTEM_TENANT_ID
+from app.files.models import StoredFile
+from app.files.services import SweepService
 from app.modules.projects.services import BATCH, ExportService
-from app.modules.projects.tasks import export_projects, sweep_files
-from app.services.filesystem import MemoryFiles
+from app.modules.projects.tasks import export_projects
+from app.services.filesystem import FileKey, MemoryFiles
+from app.tenants.tasks import sweep_files
+from app.utils.helpers import utcnow
 from tests.support import Caller, Cluster, Team
 
 MANY = """
@@ -110,8 +116,24 @@ async def test_a_second_attempt_writes_the_file_anew(owner: Caller, work: UnitOf
     assert isinstance(files, MemoryFiles)
     await owner.create_project()
     task = await exported(owner)
-    names = [name for name in files.kept if name.startswith(str(owner.tenant_id))]
-    assert names == [f"{owner.tenant_id}/{task['id']}.ndjson"]
+    assert [key for key in files.kept if key.tenant_id == owner.tenant_id] == [
+        FileKey(owner.tenant_id, uuid.UUID(task["id"]))
+    ]
+
+
+async def test_an_export_is_no_upload(owner: Caller, work: UnitOfWork) -> None:
+    """Who may see files sees no projects by it, and it takes no room; when its time is over, it goes."""
+    task = await exported(owner)
+    assert (await owner.call("GET", f"/files/{task['id']}/content")).status_code == 404
+    assert (await owner.call("GET", "/files")).json()["items"] == []
+    async with work.begin(tenant_id=owner.tenant_id) as ctx:
+        file = await ctx.session.get_one(StoredFile, (owner.tenant_id, uuid.UUID(task["id"])))
+        file.expires_at = utcnow()
+        ctx.quiet("the test has no week's time")
+    async with work.begin(tenant_id=SYSTEM_TENANT_ID) as ctx:
+        swept = await SweepService(ctx).sweep([owner.tenant_id], dt.timedelta(days=1))
+    assert (swept.given_up, swept.expired, swept.orphans) == (0, 1, 0)
+    assert (await fetched(owner, task)).status_code == 404
 
 
 def test_the_tasks_names_outlive_their_functions() -> None:

@@ -1,0 +1,210 @@
+"""Files in a bucket of S3, or of what speaks its protocol."""
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app.config import FileSettings, SettingsError
+from app.services.filesystem import BLOCK, FileKey, Link, Write
+from app.utils.helpers import utcnow
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+PART = 8_388_608
+"""Bytes of a part; S3 takes 10,000 parts of 5 MiB at least, all of one size but the last."""
+
+MISSING = frozenset({"NoSuchKey", "404", "NoSuchUpload"})
+CLIENT = AioConfig(
+    connect_timeout=3,
+    read_timeout=20,
+    retries={"mode": "standard", "max_attempts": 2},
+    signature_version="s3v4",
+    # TLS and the lengths of the parts tell what was cut; further checksums would copy each part once more.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+
+class S3Files:
+    """Keeps files in one bucket. A small one is put at once, a larger one in parts, one part in memory at a time.
+
+    The client opens with the first call, on the loop that makes it.
+    """
+
+    def __init__(self, bucket: str, **client: Any) -> None:
+        self.bucket, self.options = bucket, client
+        self.opened = AsyncExitStack()
+        self.opening = asyncio.Lock()
+        self.client: S3Client | None = None
+
+    @classmethod
+    def of(cls, config: FileSettings) -> Self:
+        """Return the store of the settings; without a key in them, AWS's own places are looked into for one."""
+        if not config.s3_bucket:
+            raise SettingsError('files.s3_bucket is missing: files.store = "s3" needs it')
+        return cls(
+            config.s3_bucket,
+            region_name=config.s3_region or None,
+            endpoint_url=config.s3_endpoint or None,
+            aws_access_key_id=config.s3_access_key or None,
+            aws_secret_access_key=config.s3_secret_key.get_secret_value() or None,
+        )
+
+    async def connected(self) -> "S3Client":
+        """Return the client."""
+        async with self.opening:
+            client = self.client
+            if client is None:
+                making = get_session().create_client("s3", config=CLIENT, **self.options)
+                client = self.client = await self.opened.enter_async_context(making)
+            return client
+
+    @asynccontextmanager
+    async def create(self, key: FileKey) -> AsyncIterator[Write]:
+        """Put a file; an upload in parts that fails is taken back, or swept later."""
+        upload = PartedUpload(await self.connected(), {"Bucket": self.bucket, "Key": str(key)})
+        try:
+            yield upload.write
+            await upload.finish()
+        except BaseException:
+            await upload.abort()
+            raise
+
+    async def size(self, key: FileKey) -> int | None:
+        """Return how many bytes a file has; None for none."""
+        client = await self.connected()
+        try:
+            with refusals():
+                return (await client.head_object(Bucket=self.bucket, Key=str(key)))["ContentLength"]
+        except FileNotFoundError:
+            return None
+
+    async def read(self, key: FileKey, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """Yield a file block by block."""
+        if stop is not None and stop <= start:
+            return
+        client = await self.connected()
+        wanted = {} if start == 0 and stop is None else {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
+        with refusals():
+            answer: Any = await client.get_object(Bucket=self.bucket, Key=str(key), **wanted)  # type: ignore[arg-type]
+            async with answer["Body"] as body:
+                async for block in body.iter_chunks(BLOCK):
+                    yield block
+
+    async def remove(self, key: FileKey) -> None:
+        """Delete a file; S3 does not mind when there is none."""
+        client = await self.connected()
+        with refusals():
+            await client.delete_object(Bucket=self.bucket, Key=str(key))
+
+    async def older(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
+        """Yield the files that were written longer ago; of one in parts S3 says when it was begun."""
+        client, before = await self.connected(), utcnow() - than
+        with refusals():
+            async for page in client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):
+                for found in page.get("Contents", ()):
+                    key = FileKey.read(found["Key"])
+                    if key is not None and found["LastModified"] < before:
+                        yield key
+
+    async def remove_unfinished(self, than: dt.timedelta) -> int:
+        """Abort uploads in parts that were begun longer ago: no list of objects shows them, and their parts cost."""
+        client, before, count = await self.connected(), utcnow() - than, 0
+        with refusals():
+            async for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
+                for found in page.get("Uploads", ()):
+                    if FileKey.read(found["Key"]) is None or found["Initiated"] >= before:
+                        continue
+                    with suppress(FileNotFoundError), refusals():
+                        await client.abort_multipart_upload(
+                            Bucket=self.bucket, Key=found["Key"], UploadId=found["UploadId"]
+                        )
+                    count += 1
+        return count
+
+    async def link(self, key: FileKey, link: Link) -> str | None:
+        """Return a presigned address; nothing is asked of S3 for it."""
+        client = await self.connected()
+        answer = {"ResponseContentType": link.content_type, "ResponseContentDisposition": link.disposition}
+        with refusals():
+            return await client.generate_presigned_url(
+                "get_object", {"Bucket": self.bucket, "Key": str(key), **answer}, ExpiresIn=link.seconds
+            )
+
+    async def close(self) -> None:
+        """Close the client and its connections."""
+        async with self.opening:
+            self.client = None
+            await self.opened.aclose()
+
+
+class PartedUpload:
+    """One file on its way into the bucket."""
+
+    def __init__(self, client: "S3Client", target: dict[str, Any]) -> None:
+        self.client, self.target = client, target
+        self.waiting = bytearray()
+        self.parts: list[dict[str, Any]] = []
+        self.upload_id = ""
+
+    async def write(self, data: bytes) -> None:
+        """Collect, and send what makes a whole part."""
+        self.waiting += data
+        while len(self.waiting) >= PART:
+            part = bytes(memoryview(self.waiting)[:PART])
+            del self.waiting[:PART]
+            await self.send(part)
+
+    async def send(self, part: bytes) -> None:
+        """Send one part; the first one begins the upload."""
+        with refusals():
+            if not self.upload_id:
+                self.upload_id = (await self.client.create_multipart_upload(**self.target))["UploadId"]
+            number = len(self.parts) + 1
+            sent = await self.client.upload_part(**self.target, UploadId=self.upload_id, PartNumber=number, Body=part)
+            self.parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+
+    async def finish(self) -> None:
+        """Send the rest, and have S3 make one object of it all."""
+        rest = bytes(self.waiting)
+        self.waiting.clear()
+        if not self.upload_id:
+            with refusals():
+                await self.client.put_object(**self.target, Body=rest)
+            return
+        if rest:
+            await self.send(rest)
+        with refusals():
+            await self.client.complete_multipart_upload(
+                **self.target,
+                UploadId=self.upload_id,
+                MultipartUpload={"Parts": self.parts},  # type: ignore[typeddict-item]
+            )
+
+    async def abort(self) -> None:
+        """Take back the parts; while S3 is away they stay for the sweep."""
+        self.waiting.clear()
+        if self.upload_id:
+            with suppress(OSError), refusals():
+                await self.client.abort_multipart_upload(**self.target, UploadId=self.upload_id)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raise OSError, or FileNotFoundError, for what the client raises; the message names no key and no secret."""
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in MISSING:
+            raise FileNotFoundError(f"S3: {code}") from error
+        raise OSError(f"S3 refused {error.operation_name}: {code}") from error
+    except BotoCoreError as error:
+        raise OSError(f"S3 does not answer: {type(error).__name__}") from error

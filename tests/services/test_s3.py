@@ -1,0 +1,123 @@
+"""What only S3 has: parts, addresses that it signs, and times at which it is away."""
+
+import datetime as dt
+import os
+import socket
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from app.config import FileSettings, SettingsError
+from app.services.filesystem import Link, open_store
+from app.services.s3 import PART, S3Files
+from tests.services.bucket import KEY, REGION, SECRET, Bucket
+from tests.services.test_filesystem import DAY, NONE, a_key, joined, listed, put
+
+LINK = Link(300, "image/png", "inline; filename=\"a.png\"; filename*=UTF-8''a.png")
+
+
+async def test_a_large_file_goes_in_parts(bucket: Bucket) -> None:
+    """All but the last of one size; read again, it is the same."""
+    store, key, content = bucket.store(), a_key(), os.urandom(PART + 1_000_000)
+    await put(store, key, *(content[at : at + 300_000] for at in range(0, len(content), 300_000)))
+    assert await joined(store.read(key)) == content
+    assert bucket.plain().head_object(Bucket=bucket.name, Key=str(key), PartNumber=1)["ContentLength"] == PART
+    assert await store.remove_unfinished(NONE) == 0
+    await store.close()
+
+
+async def test_parts_without_an_end_are_removed(bucket: Bucket) -> None:
+    """A failed upload takes its parts back; those of a killed process go with the sweep, and no list shows them."""
+    store, client = bucket.store(), bucket.plain()
+
+    async def fail() -> None:
+        async with store.create(a_key()) as write:
+            await write(bytes(PART))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket.name)
+    client.create_multipart_upload(Bucket=bucket.name, Key=str(a_key()))
+    client.create_multipart_upload(Bucket=bucket.name, Key="not ours")
+    assert await listed(store, NONE) == set()
+    # The server of the tests says of each upload that it was begun in 2010.
+    assert (await store.remove_unfinished(DAY * 36_500), await store.remove_unfinished(NONE)) == (0, 1)
+    assert [one["Key"] for one in client.list_multipart_uploads(Bucket=bucket.name)["Uploads"]] == ["not ours"]
+    await store.close()
+
+
+async def test_an_address_is_signed_as_s3_asks(bucket: Bucket) -> None:
+    """The signature is that of SigV4 over exactly this address, and it says for how long it is good.
+
+    The server of the tests looks at neither; S3 does.
+    """
+    store, key = bucket.store(), a_key()
+    await put(store, key, b"x")
+    url = await store.link(key, LINK)
+    assert url is not None
+    parts = urlsplit(url)
+    query = {name: value for name, (value,) in parse_qs(parts.query).items()}
+    assert (parts.path, query["X-Amz-Expires"]) == (f"/{bucket.name}/{key}", "300")
+    assert (query["response-content-type"], query["response-content-disposition"]) == (
+        LINK.content_type,
+        LINK.disposition,
+    )
+    signed_at = dt.datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+    assert abs(dt.datetime.now(dt.UTC) - signed_at) < dt.timedelta(minutes=1)
+    assert signature(url, signed_at, SECRET) == query["X-Amz-Signature"]
+    assert signature(url, signed_at, "another secret") != query["X-Amz-Signature"]
+    assert signature(url.replace("Expires=300", "Expires=301"), signed_at, SECRET) != query["X-Amz-Signature"]
+    assert SECRET not in url
+    await store.close()
+
+
+def signature(url: str, signed_at: dt.datetime, secret: str) -> str:
+    """Return the signature of an address by the rules of SigV4, computed step by step by botocore's signer."""
+    auth = S3SigV4QueryAuth(Credentials(KEY, secret), "s3", REGION)
+    bare = "&".join(part for part in urlsplit(url).query.split("&") if not part.startswith("X-Amz-Signature="))
+    request = AWSRequest("GET", f"{url.partition('?')[0]}?{bare}", headers={"host": urlsplit(url).netloc})
+    request.context["timestamp"] = signed_at.strftime("%Y%m%dT%H%M%SZ")
+    text = auth.string_to_sign(request, auth.canonical_request(request))
+    return str(auth.signature(text, request))
+
+
+async def test_a_server_that_is_away_is_an_error_of_ours() -> None:
+    """Every call says so, soon, and none tells a secret."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    store, key = Bucket(f"http://127.0.0.1:{port}", "files").store(), a_key()
+    calls = [
+        put(store, key, b"x"),
+        put(store, key, bytes(PART)),
+        store.size(key),
+        joined(store.read(key)),
+        store.remove(key),
+        listed(store, NONE),
+        store.remove_unfinished(NONE),
+    ]
+    for call in calls:
+        with pytest.raises(OSError, match="S3 does not answer") as caught:
+            await call
+        assert SECRET not in str(caught.value)
+    await store.close()
+
+
+async def test_a_bucket_that_is_missing_is_no_missing_file(bucket: Bucket) -> None:
+    """A store that was set up wrongly must not look like an empty one."""
+    store = Bucket(bucket.address, "nowhere").store()
+    for call in (put(store, a_key(), b"x"), joined(store.read(a_key()))):
+        with pytest.raises(OSError, match="NoSuchBucket") as caught:
+            await call
+        assert not isinstance(caught.value, FileNotFoundError)
+    await store.close()
+
+
+def test_the_settings_choose_the_store() -> None:
+    """S3 wants a bucket; its client is loaded for nobody else."""
+    assert isinstance(open_store(FileSettings(store="s3", s3_bucket="files")), S3Files)
+    with pytest.raises(SettingsError, match="s3_bucket is missing"):
+        open_store(FileSettings(store="s3"))
