@@ -225,10 +225,10 @@ class SweepService:
         """Remove a tenant's rows; their objects follow, as orphans or as any deleted file's."""
         async with self.ctx.separate(tenant_id) as inside:
             files = FileRepository(inside.session)
+            inside.quiet("uploads that were given up are files that were never there")
             dropped = await files.given_up(older)
             if dropped:
                 await release(inside, sum(dropped))
-                inside.quiet("files that were never there")
             over = await files.expired()
             for file in over:
                 await inside.session.delete(file)

@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from aiobotocore.config import AioConfig
@@ -60,10 +60,12 @@ class S3Files:
     async def connected(self) -> "S3Client":
         """Return the client."""
         async with self.opening:
-            client = self.client
-            if client is None:
-                making = get_session().create_client("s3", config=CLIENT, **self.options)
-                client = self.client = await self.opened.enter_async_context(making)
+            if self.client is not None:
+                return self.client
+            making: AbstractAsyncContextManager[S3Client] = get_session().create_client(
+                "s3", config=CLIENT, **self.options
+            )
+            self.client = client = await self.opened.enter_async_context(making)
             return client
 
     @asynccontextmanager
