@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, to_json
 from starlette.background import BackgroundTask
@@ -82,16 +82,18 @@ class PatchSchema(InputSchema):
     """Parent of partial changes: what is left out stays as it is, and null is no value.
 
     Declare fields as `name: Name | Unset = None`; read them with `model_dump(exclude_unset=True)`. The document does
-    not show that None: a client that sent it would be refused.
+    not show that None: a client that sent it would be refused. A field that null empties stands in `nullable`, and is
+    declared as `due_on: Day | None = None`.
     """
 
+    nullable: ClassVar[frozenset[str]] = frozenset()
     model_config = ConfigDict(json_schema_extra=document_partial)
 
     @field_validator("*")
     @classmethod
-    def refuse_null(cls, value: Any) -> Any:
-        """Raise for a field that was sent as null."""
-        if value is None:
+    def refuse_null(cls, value: Any, info: ValidationInfo) -> Any:
+        """Raise for a field that was sent as null, and is not emptied by it."""
+        if value is None and info.field_name not in cls.nullable:
             raise PydanticCustomError("null", "Leave the field out, or give it a value")
         return value
 
