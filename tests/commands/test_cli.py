@@ -88,6 +88,12 @@ def test_the_matrix_has_every_operation_and_permission(capsys: pytest.CaptureFix
         assert row[2:] == [
             "yes" if role in permission.roles else "-" for role in ("owner", "admin", "member", "viewer")
         ]
+
+
+def test_the_matrix_says_what_else_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """The module, and the check of the object."""
+    assert call("permissions") == 0
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     (row,) = (row for row in rows if row and row[0] == "PATCH /api/v1/projects/{project_id}")
     assert row[1:] == ["projects.write", "yes", "yes", "yes", "-", "module projects, check may_change"]
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -37,6 +38,9 @@ ENDING = {
     ]
 }
 """What would end a run for those who take part in it: tried with new people for each request."""
+
+MAKERS: list[Callable[[Caller], Awaitable[Any]]] = [Caller.create_project]
+"""What a tenant has when it begins, twice of each."""
 
 PARTS = 2
 """Into how many tests the operations are dealt, so that workers share them."""
@@ -80,8 +84,8 @@ async def house(cluster: Cluster) -> AsyncIterator[House]:
 async def everybody(house: House) -> dict[str, dict[str, str]]:
     """Return the headers of each role; who has no tenant sends the generated one, which is nobody's."""
     owner, superuser = house.team.owner, await house.promote(await register(house.client))
-    for _ in range(2):
-        await owner.create_project()
+    for make in MAKERS * 2:
+        await make(owner)
     made = await owner.call(
         "POST",
         "/tenants/current/api-keys",

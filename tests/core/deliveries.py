@@ -24,8 +24,8 @@ from app.core.unit_of_work import UnitOfWork
 from app.db.engine import create_engine
 from app.hub import MessageHub
 from app.main import create_app
-from app.modules.projects.models import Project
 from app.processes import session_maker
+from app.tenants.models import Role
 from tests.support import Cluster, register
 
 FAULTS: dict[str, list[BaseException]] = {}
@@ -61,8 +61,8 @@ class Slow(Event):
 
 
 async def leave(ctx: Context, handler: str, note: str) -> None:
-    """Leave a project as an effect; two of one name would be refused, so each bears a number."""
-    ctx.session.add(Project(name=f"{handler} {note} {uuid.uuid4()}", description=note, created_by=ctx.actor_id))
+    """Leave a role as an effect; two of one name would be refused, so each bears a number."""
+    ctx.session.add(Role(name=f"{handler} {note} {uuid.uuid4()}", description=note, permissions=[]))
     await ctx.session.flush()
 
 
@@ -175,7 +175,7 @@ class Post:
 
     async def effects(self) -> Counter[str]:
         """Return how many effects each handler left."""
-        return Counter(row.name.rsplit(" ", 2)[0] for row in await self.rows("select name from projects"))
+        return Counter(row.name.rsplit(" ", 2)[0] for row in await self.rows("select name from roles"))
 
     async def entries(self) -> dict[str, Any]:
         """Return the entries by the names of their handlers."""
@@ -186,7 +186,7 @@ class Post:
         """Forget every entry and effect."""
         FAULTS.clear()
         self.sent.clear()
-        await self.rows("with gone as (delete from outbox_entries) delete from projects returning 1")
+        await self.rows("with gone as (delete from outbox_entries) delete from roles returning 1")
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from app.core.outbox import Outbox
 from app.core.relay import Ticket, TransportAwayError
 from app.core.runner import RunFailedError
 from app.db.tenancy import SYSTEM_TENANT_ID
-from app.modules.projects.exceptions import ProjectNotFoundError
+from app.tenants.exceptions import RoleNotFoundError
 from tests.core.deliveries import FAULTS, Happened, Post, Renamed, Slow, refused
 from tests.figures import Figure
 
@@ -43,7 +43,7 @@ async def test_each_handler_leaves_one_effect(post: Post) -> None:
 
 async def test_only_what_failed_is_tried_again(post: Post) -> None:
     """The second of three fails twice: it alone is retried, its failed attempts leave nothing, the others run once."""
-    FAULTS["x"] = [RuntimeError("the first time"), ProjectNotFoundError()]
+    FAULTS["x"] = [RuntimeError("the first time"), RoleNotFoundError()]
     await post.emit(happened())
     await post.run_all()
     assert await post.effects() == ONCE
@@ -204,7 +204,7 @@ async def test_an_older_version_is_read_and_a_newer_one_waits(post: Post) -> Non
     older = "update outbox_entries set version = 1, payload = payload - 'title' || '{\"name\": \"by version 1\"}'"
     await post.rows(f"{older} returning 1")
     await post.run_all()
-    assert [row.description for row in await post.rows("select description from projects")] == ["by version 1"]
+    assert [row.description for row in await post.rows("select description from roles")] == ["by version 1"]
     await post.clear()
     await post.emit(Renamed(object_id=OBJECT, title="of the future"))
     await post.rows("update outbox_entries set version = 3, max_attempts = 2 returning 1")
@@ -328,7 +328,7 @@ async def test_a_ticket_of_another_tenant_finds_nothing(post: Post) -> None:
         "update outbox_entries set payload = '{}'",
         "update outbox_entries set tenant_id = gen_random_uuid()",
         "insert into outbox_entries (tenant_id) values (gen_random_uuid())",
-        "select * from projects",
+        "select * from roles",
     ],
 )
 async def test_the_relay_sees_no_payload(post: Post, statement: str) -> None:

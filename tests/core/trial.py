@@ -11,8 +11,8 @@ from app.core.context import Context
 from app.core.events import Event
 from app.core.routing import Router, cbv
 from app.modules.projects.models import Project
-from app.modules.projects.permissions import ProjectPermission
-from app.modules.projects.schemas import ProjectResponse
+from app.tenants.permissions import TenantPermission
+from app.tenants.schemas import RoleResponse
 from app.utils.schemas import DefaultResponse, JSONResponse
 
 Step = Callable[[Context], Awaitable[None]]
@@ -35,14 +35,14 @@ def trial_router(step: Step) -> Router:
         commons: Context
 
         @router.post("")
-        @access_control(ProjectPermission.read)
+        @access_control(TenantPermission.read)
         async def write(self) -> DefaultResponse:
             """Run the step where writing is allowed."""
             await step(self.commons)
             return DefaultResponse(msg="done")
 
         @router.get("")
-        @access_control(ProjectPermission.read)
+        @access_control(TenantPermission.read)
         async def read(self) -> DefaultResponse:
             """Run the step where it is not."""
             await step(self.commons)
@@ -66,7 +66,7 @@ def silent_project(ctx: Context, name: str) -> Project:
 answers = Router(prefix="/answers", tags=["trial"])
 
 
-@answers.get("/raw", status_code=200, responses={202: {"model": list[ProjectResponse]}})
+@answers.get("/raw", status_code=200, responses={202: {"model": list[RoleResponse]}})
 @access_control(open=True)
 async def raw(
     body: Annotated[str, Query()] = "{}", status: Annotated[int, Query()] = 200
