@@ -7,6 +7,7 @@ import pytest
 from httpx2 import AsyncClient, Response
 
 from app.auth.passwords import passwords
+from app.config import settings
 from app.db.tenancy import SYSTEM_TENANT_ID
 from tests.auth.hashers import WatchedHasher
 from tests.auth.mailbox import NEW_PASSWORD, Mailbox, forget, refused, reset
@@ -43,7 +44,7 @@ async def test_the_new_password_is_the_only_one(team: Team, cluster: Cluster, da
     assert (await caller.call("GET", "/users/me")).status_code == 200
     assert (await team.member.call("GET", "/users/me")).status_code == 200
     notice = (await mailbox.mails(caller.email))[-1]
-    assert notice.subject == "Groundplan: your password was changed"
+    assert notice.subject == f"{settings.project_name}: your password was changed"
     assert NEW_PASSWORD not in notice.text
     query = "select tenant_id, after from audit_entries where object_id = :id and action = 'user.password_changed'"
     rows = await cluster.rows(database, query, id=caller.user_id)

@@ -49,7 +49,7 @@ async def test_the_access_token_says_who_and_nothing_of_what_they_may(client: As
     assert key not in token
     claims = jwt.decode(token, key, algorithms=["HS256"], audience=settings.auth.audience)
     assert claims.keys() == {"iss", "aud", "sub", "sid", "iat", "exp"}
-    assert (claims["iss"], claims["aud"]) == ("groundplan", "groundplan-api")
+    assert (claims["iss"], claims["aud"]) == (settings.auth.issuer, settings.auth.audience)
     assert claims["sub"] == str(owner.user_id)
     assert uuid.UUID(claims["sid"]).version == 7
     assert claims["exp"] - claims["iat"] == settings.auth.access_token_seconds

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.auth.tasks import a_moment
+from app.config import settings
 from app.main import create_app
 from app.services.mailer import Mail
 from tests.auth.mailbox import NEW_PASSWORD, refused, reset, verify
@@ -40,15 +41,18 @@ async def test_what_a_killed_process_promised_is_sent_by_the_next(office: Office
     async with office.open() as client:
         await office.settle()
         mails = {mail.subject: mail for mail in office.mailer.sent}
-        invitation, set_new = mails["You are invited to Some Body"], mails["Groundplan: set a new password"]
-        verifications = [mail for mail in office.mailer.sent if mail.subject == "Groundplan: confirm your address"]
+        invitation, set_new = (
+            mails["You are invited to Some Body"],
+            mails[f"{settings.project_name}: set a new password"],
+        )
+        verifications = [mail for mail in office.mailer.sent if mail.subject.endswith(": confirm your address")]
         assert (invitation.to, set_new.to, len(verifications)) == (guest, owner.email, 2)
         assert sorted([refused(await verify(client, token_of(mail))) for mail in verifications]) == [False, True]
         assert not refused(await reset(client, token_of(set_new), NEW_PASSWORD))
         assert (await accept(client, token_of(invitation), **NEW)).status_code == 200
         await office.settle()
     assert len(office.mailer.sent) == 5
-    assert office.mailer.sent[-1].subject == "Groundplan: your password was changed"
+    assert office.mailer.sent[-1].subject == f"{settings.project_name}: your password was changed"
 
 
 def test_nobody_foretells_when_a_reset_mail_is_made() -> None:

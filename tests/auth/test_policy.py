@@ -9,6 +9,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from app.auth.policy import weakness
+from app.config import settings
 from tests.support import PASSWORD, sign_in
 
 WORDS = ("olivia.lake@example.com", "Olivia Lake-Kvantressa")
@@ -39,9 +40,9 @@ GUESSED = [
     "Olivia Lake-Kvantressa",
     "kvantressa-kvantressa",
     "oliviakvantressa",
-    "Groundplan Groundplan",
-    "groundplan demo",
-    "groundplan123456",
+    " ".join([settings.project_name] * 4),
+    f"{settings.project_name * 3} demo".lower(),
+    f"{settings.project_name.lower()}123456123456",
 ]
 GOOD = [
     PASSWORD,

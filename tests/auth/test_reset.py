@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient, Response
 from sqlalchemy import event
 
+from app.config import settings
 from app.db.tenancy import SYSTEM_TENANT_ID
 from tests.auth.mailbox import NEW_PASSWORD, Mailbox, forget, refused, reset, verify
 from tests.support import PASSWORD, Caller, Cluster, Team, settled_of, sign_in
@@ -39,7 +40,7 @@ async def test_a_link_sets_a_new_password(
     assert (await team.member.call("GET", "/users/me")).status_code == 200
     bearer = {"Authorization": f"Bearer {(await sign_in(client, caller.email, NEW_PASSWORD))['access_token']}"}
     assert (await client.get("/users/me", headers=bearer)).json()["email_verified"] is True
-    assert (await mailbox.mails(caller.email))[-1].subject == "Groundplan: your password was changed"
+    assert (await mailbox.mails(caller.email))[-1].subject == f"{settings.project_name}: your password was changed"
     query = "select tenant_id, actor_id, after from audit_entries where object_id = :id and action = :action"
     rows = await cluster.rows(database, query, id=caller.user_id, action="user.password_reset")
     assert [tuple(row) for row in rows] == [(SYSTEM_TENANT_ID, caller.user_id, {"sessions_ended": 2})]
@@ -55,8 +56,9 @@ async def test_the_mail_holds_the_link_and_nothing_of_the_person(
     made = await client.post("/auth/register", json=body)
     token = await forget(client, mailbox, email)
     mails = {mail.subject: mail.text for mail in await mailbox.mails(email)}
-    assert mails.keys() == {"Groundplan: confirm your address", "Groundplan: set a new password"}
-    assert f"http://127.0.0.1:8000/reset-password#token={token}\n" in mails["Groundplan: set a new password"]
+    confirm, set_new = (f"{settings.project_name}: {what}" for what in ("confirm your address", "set a new password"))
+    assert mails.keys() == {confirm, set_new}
+    assert f"http://127.0.0.1:8000/reset-password#token={token}\n" in mails[set_new]
     assert not any("evil" in text + subject for subject, text in mails.items())
     (row,) = await cluster.rows(database, LINKS, user=uuid.UUID(made.json()["user"]["id"]))
     assert len(row.token_hash) == 32
