@@ -1,6 +1,7 @@
-"""The demo data of a bare machine: two tenants, people in every role, a few projects."""
+"""The demo data of a bare machine: two tenants, people in every role, and what modules add to them."""
 
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
@@ -28,12 +29,11 @@ SUPERUSER = "sam@example.com"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A tenant of the demo: its owner, its other people, its projects."""
+    """A tenant of the demo: its owner, and its other people."""
 
     name: str
     owner: str
     people: dict[str, BuiltInRole]
-    projects: tuple[str, ...]
 
 
 PLACES = (
@@ -41,9 +41,8 @@ PLACES = (
         "Acme",
         OLIVIA,
         {ADAM: BuiltInRole.admin, MIA: BuiltInRole.member, VICTOR: BuiltInRole.viewer},
-        ("Website", "Warehouse", "Annual report"),
     ),
-    Place("Globex", GWEN, {OLIVIA: BuiltInRole.viewer, MIA: BuiltInRole.admin}, ("Rocket",)),
+    Place("Globex", GWEN, {OLIVIA: BuiltInRole.viewer, MIA: BuiltInRole.admin}),
 )
 
 
@@ -96,8 +95,21 @@ async def ensure_place(work: UnitOfWork, place: Place, people: dict[str, uuid.UU
 
 
 async def fill(ctx: Context, place: Place, people: dict[str, uuid.UUID]) -> None:
-    """Add the people and the projects of a place."""
+    """Add the people of a place, and what modules add."""
     for email, role in place.people.items():
         await MemberService(ctx).add(people[email], role)
-    for name in place.projects:
+    for furnish in FURNISHINGS:
+        await furnish(ctx, place)
+
+
+async def add_projects(ctx: Context, place: Place) -> None:
+    """Add a few projects to a place."""
+    projects = {"Acme": ("Website", "Warehouse", "Annual report"), "Globex": ("Rocket",)}
+    for name in projects[place.name]:
         await ProjectService(ctx).create(ProjectCreate(name=name, description=f"A project of {place.name}."))
+
+
+FURNISHINGS: list[Callable[[Context, Place], Awaitable[None]]] = [
+    add_projects,
+]
+"""What modules add to each place, one after the other."""
