@@ -20,6 +20,8 @@ COMMANDS = {
     "dead-letters": ("app.commands.dead_letters", "See and settle what failed for good, in all tenants."),
     "mail": ("app.commands.mail", "See which mails there are, and how they look."),
     "scheduler": ("app.commands.scheduler", "Enqueue periodic tasks when they are due."),
+    "new": ("app.commands.new", "Begin a module or a project: app new module, app new project."),
+    "remove": ("app.commands.remove", "Take a module out: app remove module."),
     "check": ("app.commands.check", "Check the configuration and the facts of the database."),
 }
 """Command -> the module whose `run` it is, and what it does."""

@@ -1,0 +1,34 @@
+"""`app remove`."""
+
+from typing import Annotated
+
+import typer
+
+from app.commands.writing import ROOT, written
+from app.scaffold.dropping import draft_drop
+from app.scaffold.removal import draft_removal, refuse_missing
+
+cli = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@cli.callback()
+def group() -> None:
+    """Take out what a project does without."""
+
+
+@cli.command("module")
+def module(name: Annotated[str, typer.Argument(help="Which module.")]) -> None:
+    """Remove a module, and whatever names it; write the migration that drops its tables.
+
+    Its lines in routes.py, hub.py and worker.py go, handlers of its events in other modules, its tests, and those of
+    others that need it. Asks nothing and needs no database; the migrations that were stay. Exits with 2 when there is
+    no such module; then nothing is changed.
+    """
+    with written():
+        refuse_missing(ROOT, name)
+        draft = draft_removal(ROOT, [name])
+        draft_drop(draft, name)
+        draft.commit()
+    gone = sum(text is None for text in draft.changes.values())
+    changed = len(draft.changes) - gone
+    typer.echo(f"{name} is out: {gone} files are gone, {changed} changed or new. Next: app migrate")

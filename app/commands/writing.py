@@ -1,0 +1,22 @@
+"""What the commands that write code share: where, and one line for what stands in the way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from app.scaffold.exceptions import ScaffoldError
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout that this code runs from."""
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """End the command with one line and status 2 when nothing could be written."""
+    try:
+        yield
+    except ScaffoldError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None

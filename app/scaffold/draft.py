@@ -1,0 +1,137 @@
+"""Changes to a folder that are made in memory, and written all together or not at all."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from app.scaffold.exceptions import ScaffoldError
+
+MENDED = "F401,I,RUF100"
+"""What ruff mends in what was written: names that nobody uses, the order of imports, exceptions without a cause."""
+
+
+class Draft:
+    """Files of a folder as they will be."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.changes: dict[str, str | None] = {}
+        """Text by path, None for what goes."""
+
+    def read(self, path: str) -> str:
+        """Return a file as it will be; raises `ScaffoldError` for one that there is not."""
+        if path in self.changes:
+            text = self.changes[path]
+        else:
+            file = self.root / path
+            text = file.read_text(encoding="utf-8") if file.is_file() else None
+        if text is None:
+            raise ScaffoldError(f"there is no {path} in {self.root}: is this a checkout of the project?")
+        return text
+
+    def write(self, path: str, text: str) -> None:
+        """Let a file have this text."""
+        self.changes[path] = text
+
+    def remove(self, path: str) -> None:
+        """Let a file, or a folder with everything in it, go."""
+        folder = self.root / path
+        files = [str(file.relative_to(self.root)) for file in folder.rglob("*") if file.is_file()]
+        inside = [one for one in self.changes if one.startswith(f"{path}/")]
+        for one in [*files, *inside] if folder.is_dir() else [path]:
+            self.changes[one] = None
+
+    def files(self, *places: str) -> list[str]:
+        """Return the Python files of some folders, and those named themselves, as they will be."""
+        found = {str(path.relative_to(self.root)) for place in places for path in (self.root / place).rglob("*.py")}
+        found |= {place for place in places if (self.root / place).is_file()}
+        found |= {path for path in self.changes if path.endswith(".py") and is_in(path, places)}
+        return sorted(path for path in found if self.changes.get(path, "") is not None)
+
+    def format(self) -> None:
+        """Let ruff order and format what was written, by the rules of the project; raises for what is no Python."""
+        with tempfile.TemporaryDirectory(prefix="gp-") as folder:
+            written = {path: text for path, text in self.changes.items() if text is not None and path.endswith(".py")}
+            for path, text in written.items():
+                put(Path(folder) / path, text)
+            put(Path(folder) / "pyproject.toml", (self.root / "pyproject.toml").read_text(encoding="utf-8"))
+            ruff("check", "--fix-only", "--quiet", "--fixable", MENDED, ".", folder=folder)
+            ruff("format", "--quiet", ".", folder=folder)
+            for path in written:
+                self.changes[path] = (Path(folder) / path).read_text(encoding="utf-8")
+
+    def commit(self) -> None:
+        """Write everything; when something fails, put back what was there and raise `ScaffoldError`."""
+        before: dict[str, str | None] = {}
+        try:
+            for path, text in self.changes.items():
+                file = self.root / path
+                before[path] = file.read_text(encoding="utf-8") if file.is_file() else None
+                apply(file, text)
+        except OSError as error:
+            for path, text in before.items():
+                with suppress(OSError):
+                    apply(self.root / path, text)
+            raise ScaffoldError(f"{error.filename} cannot be written: {error.strerror}") from error
+        finally:
+            for path in before:
+                prune(self.root, (self.root / path).parent)
+
+
+def is_in(path: str, places: Sequence[str]) -> bool:
+    """Tell whether a path is one of the places, or inside one."""
+    return any(path == place or path.startswith(f"{place}/") for place in places)
+
+
+def put(file: Path, text: str) -> None:
+    """Write a file, whole, in a folder that may have to be made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f".{file.name}.new")
+    beside.write_text(text, encoding="utf-8")
+    if file.exists():
+        beside.chmod(file.stat().st_mode)
+    beside.replace(file)
+
+
+def apply(file: Path, text: str | None) -> None:
+    """Let a file have a text, or be gone."""
+    if text is None:
+        file.unlink(missing_ok=True)
+    else:
+        put(file, text)
+
+
+def prune(root: Path, folder: Path) -> None:
+    """Remove folders that hold nothing any more, but what Python left there."""
+    while folder != root and folder.is_dir():
+        for cache in folder.glob("__pycache__/*.pyc"):
+            source = folder / f"{cache.name.partition('.')[0]}.py"
+            if not source.exists():
+                cache.unlink()
+        with suppress(OSError):
+            (folder / "__pycache__").rmdir()
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
+
+
+def ruff(*arguments: str, folder: str) -> None:
+    """Run ruff in a folder; raises `ScaffoldError` when it is not there, or finds what is no Python."""
+    found = subprocess.run(  # noqa: S603 - our own environment's
+        [sys.executable, "-m", "ruff", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "RUFF_NO_CACHE": "true"},
+    )
+    if "No module named ruff" in found.stderr:
+        raise ScaffoldError("ruff is not here: it comes with `make setup`")
+    if found.returncode:
+        raise ScaffoldError(f"what was to be written is not well formed: {(found.stderr or found.stdout).strip()}")

@@ -1,0 +1,129 @@
+"""A new module: its files, its migration, its tests, and its lines in the registries."""
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from app.scaffold.draft import Draft
+from app.scaffold.exceptions import ScaffoldError
+from app.scaffold.fields import Field
+from app.scaffold.names import Names
+from app.scaffold.reading import heads
+from app.scaffold.registries import add_entries, add_imports
+
+TEMPLATES = Path(__file__).parent / "templates"
+VERSIONS = "alembic/versions"
+EVENTS = ("Created", "Updated", "Deleted", "Restored", "Purged")
+FLAVOURS = ("simple", "fancy")
+
+templates = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    autoescape=select_autoescape(),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+def draft_module(root: Path, names: Names, fields: Sequence[Field], flavour: str) -> Draft:
+    """Return what a new module changes in the project at `root`; raises `ScaffoldError` where it cannot."""
+    draft = Draft(root)
+    revision, before = next_revision(root)
+    values = {
+        "m": names,
+        "fields": fields,
+        "needed": [field for field in fields if not field.optional],
+        "optional": [field for field in fields if field.optional],
+        "nullable": [field for field in fields if field.nullable],
+        "sorts": ["created_at", "updated_at", *(field.name for field in fields if field.sortable)],
+        "fancy": flavour == "fancy",
+        "revision": revision,
+        "before": before,
+    }
+    for path, template in files_of(names, flavour):
+        draft.write(path, render(template, values))
+    draft.write(f"{VERSIONS}/{revision}_{names.many}.py", render("migration.py.j2", values))
+    refuse_collisions(draft, names)
+    register(draft, names)
+    draft.format()
+    return draft
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """Return a template's text with these values."""
+    return templates.get_template(template).render(values)
+
+
+def files_of(names: Names, flavour: str) -> Iterator[tuple[str, str]]:
+    """Yield each file of a module and of its tests, with its template."""
+    for folder in ("module/common", f"module/{flavour}", "tests"):
+        for template in sorted((TEMPLATES / folder).iterdir()):
+            name = template.name.removesuffix(".j2")
+            if folder == "tests":
+                yield f"tests/modules/{names.many}/{name.replace('main', names.many)}", f"{folder}/{template.name}"
+            else:
+                yield f"app/modules/{names.many}/{name}", f"{folder}/{template.name}"
+
+
+def next_revision(root: Path) -> tuple[str, str]:
+    """Return the number of the next migration and of the one before it; raises `ScaffoldError` unless it is one."""
+    found = heads(root / VERSIONS)
+    if len(found) != 1:
+        raise ScaffoldError(f"the migrations end in {', '.join(found) or 'nothing'}: merge them first")
+    return next_number(found[0]), found[0]
+
+
+def next_number(revision: str) -> str:
+    """Return the number after a revision's."""
+    if not revision.isdecimal():
+        raise ScaffoldError(f"the newest migration is called {revision}, which is no number to go on from")
+    return f"{int(revision) + 1:0{len(revision)}}"
+
+
+def refuse_collisions(draft: Draft, names: Names) -> None:
+    """Raise for a module whose names mean something else in its own files already: `events` has an `Event`."""
+    for path, text in draft.changes.items():
+        bound = [name for name in bound_in(ast.parse(text or "")) if name in {names.row, names.one, names.many}]
+        if len(bound) != len(set(bound)) or {names.one, names.many} & set(bound):
+            raise ScaffoldError(
+                f"{names.row} means something else in {path}: choose another name, or name one with --singular"
+            )
+
+
+def bound_in(tree: ast.Module) -> list[str]:
+    """Return the names that the imports and definitions of a file bind."""
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found += [alias.asname or alias.name for alias in node.names]
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append(node.name)
+    return found
+
+
+def register(draft: Draft, names: Names) -> None:
+    """Add the module's lines to the registries."""
+    module, events = f"app.modules.{names.many}", [f"{names.row}{verb}" for verb in EVENTS]
+    handlers = f"{names.one}_handlers"
+    lines = [f"{event}: []" for event in events]
+    lines[EVENTS.index("Deleted")] = f"{names.row}Deleted: [delivered({handlers}.let_expire)]"
+    for path, table, imports, entries in (
+        ("app/routes.py", "ROUTERS", [f"from {module}.routes import router as {names.many}"], [names.many]),
+        (
+            "app/hub.py",
+            "handlers",
+            [f"from {module} import handlers as {handlers}", f"from {module}.events import {', '.join(events)}"],
+            lines,
+        ),
+        (
+            "app/worker.py",
+            "TASKS",
+            [f"from {module}.tasks import purge_{names.one}"],
+            [f"purge_{names.one}"],
+        ),
+    ):
+        draft.write(path, add_imports(add_entries(draft.read(path), table, entries), *imports))

@@ -1,0 +1,115 @@
+"""A new project: a copy of this one without its modules, under a name of its own."""
+
+import re
+import shutil
+from pathlib import Path
+
+from app.scaffold.draft import Draft
+from app.scaffold.exceptions import ScaffoldError
+from app.scaffold.modules import VERSIONS, render
+from app.scaffold.reading import revisions, tables_of
+from app.scaffold.removal import draft_removal, modules_of
+
+LEFT = (".git", ".data", ".venv", ".env", ".secrets.toml", "dist", ".environments", "__pycache__", ".hypothesis")
+"""What is this checkout's own: neither its history nor its secrets go along."""
+
+LONGEST = 60
+NAME = re.compile(r"[^\W_][\w &'+-]*")
+STEPS = re.compile(r"op\.\w+\(\s*(?:[\"'](\w+)[\"']|(\w+))")
+
+
+def refuse_place(root: Path, place: Path) -> None:
+    """Raise `ScaffoldError` for a folder that holds something, or lies in this project."""
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise ScaffoldError(f"{place} is there already, and not empty")
+    if root == place or root in place.parents:
+        raise ScaffoldError(f"{place} lies in this project: choose a folder outside of {root}")
+
+
+def read_title(place: Path, title: str | None) -> str:
+    """Return what the project is called: as asked, or after its folder."""
+    found = title if title is not None else place.name.replace("-", " ").replace("_", " ").strip().capitalize()
+    if not NAME.fullmatch(found) or len(found) > LONGEST:
+        raise ScaffoldError(
+            f"{found!r} does not do: a project's name begins with a letter or a digit, has at most {LONGEST}"
+            " characters, and no signs but spaces, dashes and & ' + (--name)"
+        )
+    return found
+
+
+def make_project(root: Path, place: Path, title: str) -> None:
+    """Copy the project at `root` without its modules; raises `ScaffoldError`, and leaves nothing, where it cannot."""
+    was_there = place.exists()
+    try:
+        shutil.copytree(root, place, ignore=ignored, dirs_exist_ok=True, symlinks=True)
+        names = modules_of(place)
+        tables = tables_of_modules(place)
+        draft = draft_removal(place, names)
+        leave_out(draft, tables)
+        rename(draft, title)
+        draft.format()
+        draft.commit()
+    except (OSError, ScaffoldError) as error:
+        shutil.rmtree(place, ignore_errors=True)
+        if was_there:
+            place.mkdir()
+        raise (
+            error if isinstance(error, ScaffoldError) else ScaffoldError(f"{place} cannot be made: {error}")
+        ) from error
+
+
+def ignored(_: str, names: list[str]) -> set[str]:
+    """Return what of a folder does not go along."""
+    return {name for name in names if name in LEFT or name.endswith((".egg-info", "_cache", ".local.toml", ".pyc"))}
+
+
+def tables_of_modules(root: Path) -> set[str]:
+    """Return the tables of all modules."""
+    files = (root / "app" / "modules").rglob("*.py")
+    return {table for path in files for table in tables_of(path.read_text(encoding="utf-8"))}
+
+
+def leave_out(draft: Draft, tables: set[str]) -> None:
+    """Take the migrations out that are about these tables alone; those after them follow on those before."""
+    known = revisions(draft.root / VERSIONS)
+    going = {number for number, (_, path) in known.items() if touched(path) and touched(path) <= tables}
+    for number, (before, path) in known.items():
+        where = f"{VERSIONS}/{path.name}"
+        if number in going:
+            draft.remove(where)
+            continue
+        after = before
+        while after in going:
+            after = known[after][0]
+        if after != before:
+            text = draft.read(where).replace(f"; after: {before}.", f"; after: {after}.")
+            draft.write(where, text.replace(f'down_revision = "{before}"', f'down_revision = "{after}"'))
+
+
+def touched(path: Path) -> set[str]:
+    """Return the tables that the steps of a migration name; those that it names by a constant, too."""
+    text = path.read_text(encoding="utf-8")
+    constants = dict(re.findall(r"""^(\w+) = ["'](\w+)["']$""", text, re.MULTILINE))
+    found = {name or constants.get(constant, "?") for name, constant in STEPS.findall(text) if constant != "statement"}
+    indexes = {name for name in found if name.startswith(("ix_", "uq_"))}
+    return found - indexes
+
+
+def rename(draft: Draft, title: str) -> None:
+    """Give the project its name, in the settings, the package's description and a README of its own."""
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "project"
+    text = draft.read("settings.toml")
+    for key, value in (
+        ("project_name", title),
+        ("issuer", slug),
+        ("audience", f"{slug}-api"),
+        ("sender", f"{title} <no-reply@localhost>"),
+    ):
+        text = re.sub(rf'^{key} = "[^"]*"', f'{key} = "{value}"', text, count=1, flags=re.MULTILINE)
+    draft.write("settings.toml", text)
+    project = re.sub(r'^name = "[^"]*"', f'name = "{slug}"', draft.read("pyproject.toml"), count=1, flags=re.MULTILINE)
+    draft.write(
+        "pyproject.toml",
+        re.sub(r'^description = "[^"]*"', f'description = "{title}"', project, count=1, flags=re.MULTILINE),
+    )
+    draft.write("README.md", render("readme.md.j2", {"title": title}))

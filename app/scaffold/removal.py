@@ -1,0 +1,87 @@
+"""Takes a module out of a project, with everything that was there for it."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.scaffold.draft import Draft
+from app.scaffold.exceptions import ScaffoldError
+from app.scaffold.names import singular_of
+from app.scaffold.pruning import Gone, prune
+from app.scaffold.reading import routes_of, tables_of
+
+NAMERS = ("app/routes.py", "app/hub.py", "app/worker.py", "app/embedded/demo.py", "tests", "benchmarks")
+"""What may name a module: the registries, the demo, and what tries them out."""
+
+PROMISES, PROMISES_TEST = "docs/security.md", "tests/docs/test_security_page.py"
+NOTE = (
+    "Tests that are named here and are not in this project are Groundplan's own: they need the modules of its demo.\n"
+)
+DECLARED = re.compile(r"""^    (?:\w+ = ["']([\w.]+)["'], ["']|(?:action|code) = ["']([\w.]+)["'])""", re.MULTILINE)
+TASKS = re.compile(r"""@task\(.*?name=["']([\w.]+)["']""")
+
+
+def modules_of(root: Path) -> list[str]:
+    """Return the modules of the project at `root`."""
+    return sorted(path.parent.name for path in (root / "app" / "modules").glob("*/__init__.py"))
+
+
+def refuse_missing(root: Path, name: str) -> None:
+    """Raise `ScaffoldError` for what is no module."""
+    known = modules_of(root)
+    if name not in known:
+        raise ScaffoldError(f"there is no module {name}: {', '.join(known) or 'there are none'}")
+
+
+def draft_removal(root: Path, names: Sequence[str]) -> Draft:
+    """Return what the project at `root` is without some of its modules; its migrations are left as they are."""
+    draft = Draft(root)
+    for name in names:
+        gone = signs_of(draft, name)
+        for path in (f"app/modules/{name}", f"tests/modules/{name}"):
+            if (root / path).is_dir():
+                draft.remove(path)
+        for other in modules_of(root):
+            if f"app/modules/{other}/handlers/{name}.py" in draft.files(f"app/modules/{other}"):
+                draft.remove(f"app/modules/{other}/handlers/{name}.py")
+                gone.modules.add(f"app.modules.{other}.handlers.{name}")
+        for path in draft.files(f"tests/modules/{name}"):
+            draft.remove(path)
+        prune(draft, gone, *NAMERS)
+    keep_promises(draft)
+    draft.format()
+    return draft
+
+
+def signs_of(draft: Draft, name: str) -> Gone:
+    """Return by what a module is named elsewhere: its imports, and the texts that it declares."""
+    files = {path: draft.read(path) for path in draft.files(f"app/modules/{name}")}
+    tables = [table for text in files.values() for table in tables_of(text)]
+    paths = [f"{end}/{one}" for text in files.values() for one in routes_of(text) for end in ("", "/api/v1")]
+    declared = {one for text in files.values() for pair in DECLARED.findall(text) for one in pair if one}
+    tasks = {one for text in files.values() for one in TASKS.findall(text)}
+    return Gone(
+        modules={f"app.modules.{name}", f"tests.modules.{name}"},
+        texts={name, *tables, *declared, *tasks},
+        stem=singular_of(name),
+        paths=tuple(paths),
+        tables=tuple(tables),
+    )
+
+
+def keep_promises(draft: Draft) -> None:
+    """Let the page of promises say so where tests that it names are gone; what checks the page then goes, too."""
+    if not (draft.root / PROMISES).is_file():
+        return
+    page = draft.read(PROMISES)
+    named = set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page))
+    if NOTE in page or all(f"def {test}(" in present(draft, path) for path, test in named):
+        return
+    title, _, rest = page.partition("\n")
+    draft.write(PROMISES, f"{title}\n\n{NOTE}{rest}")
+    draft.remove(PROMISES_TEST)
+
+
+def present(draft: Draft, path: str) -> str:
+    """Return a file as it will be, or nothing."""
+    return draft.read(path) if path in draft.files("tests") else ""

@@ -1,0 +1,142 @@
+"""What is written: in the project's own style, where it belongs, all of it or nothing."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.commands.writing import ROOT
+from app.scaffold.draft import Draft
+from app.scaffold.exceptions import ScaffoldError
+from app.scaffold.fields import DEFAULT, KINDS, read_fields
+from app.scaffold.modules import FLAVOURS, draft_module
+from app.scaffold.names import LONGEST, read_names
+from app.scaffold.pruning import Gone, prune
+from app.scaffold.reading import heads
+
+EVERYTHING = " ".join(f"{kind}_{end}:{kind}{mark}" for kind in KINDS for end, mark in (("a", ""), ("b", "?")))
+LONG = "x" * 30
+REGISTRIES = {"app/routes.py", "app/hub.py", "app/worker.py"}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [("invoices", DEFAULT), ("purchase_orders", EVERYTHING), ("y" * (LONGEST - 1) + "s", f"{LONG}:str")],
+    ids=["as_by_default", "every_type", "long_names"],
+)
+def test_what_is_written_is_well_formed(tmp_path: Path, flavour: str, name: str, fields: str) -> None:
+    """Ruff finds nothing to say of it, and nothing to format: neither lint, nor line lengths, nor docstrings."""
+    draft = draft_module(ROOT, read_names(ROOT, name), read_fields(fields), flavour)
+    (head,) = heads(ROOT / "alembic" / "versions")
+    new = {path for path in draft.changes if path not in REGISTRIES}
+    assert {path for path in new if not path.startswith((f"app/modules/{name}/", f"tests/modules/{name}/"))} == {
+        f"alembic/versions/{int(head) + 1:04}_{name}.py"
+    }
+    draft.root = tmp_path
+    for package in ("app", "app/modules", "tests", "tests/modules"):
+        draft.write(f"{package}/__init__.py", '"""A package."""\n')
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    draft.commit()
+    for arguments in (("check", "--quiet"), ("format", "--check", "--quiet")):
+        command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", "."]
+        found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+        assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_the_registries_have_its_lines() -> None:
+    """Each in the place of the modules', beside what was there."""
+    draft = draft_module(ROOT, read_names(ROOT, "invoices"), read_fields(DEFAULT), "simple")
+    for path, line in (
+        ("app/routes.py", "    invoices,\n"),
+        ("app/hub.py", "        InvoiceDeleted: [delivered(invoice_handlers.let_expire)],\n"),
+        ("app/worker.py", "    purge_invoice,\n"),
+    ):
+        before, after = (ROOT / path).read_text(encoding="utf-8"), draft.read(path)
+        assert line in after
+        assert [one for one in before.splitlines() if one not in after.splitlines()] == []
+
+
+def test_all_is_written_or_nothing(tmp_path: Path) -> None:
+    """What fails half way puts back what was there, and leaves no folder behind."""
+    (tmp_path / "kept.py").write_text("kept = 1\n")
+    (tmp_path / "file").write_text("in the way")
+    draft = Draft(tmp_path)
+    draft.write("kept.py", "kept = 2\n")
+    draft.write("new/one.py", "new = 1\n")
+    draft.write("file/two.py", "new = 2\n")
+    with pytest.raises(ScaffoldError, match="cannot be written"):
+        draft.commit()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "kept.py"]
+    assert (tmp_path / "kept.py").read_text() == "kept = 1\n"
+
+
+USES = '''
+"""Tests."""
+from app.modules.ships.models import Ship
+from tests.help import build, plain
+
+SHIPS: list[type] = [Ship]
+PATHS = ["GET /ships/{ship_id}", "GET /tenants", "GET /spaceships"]
+
+class Caller:
+    """Somebody."""
+    def create_ship(self) -> str:
+        """Create one."""
+        return "/ships"
+    def rest(self) -> None:
+        """Say nothing of /ships here."""
+
+def test_a(caller: Caller) -> None:
+    """One."""
+    caller.create_ship()
+
+def test_b(harbour: int) -> None:
+    """Two."""
+
+def test_c(caller: Caller) -> None:
+    """Three, of ships."""
+    caller.rest()
+    plain()
+
+def test_d() -> None:
+    """Four."""
+    build()
+'''
+HELP = '''
+"""Help."""
+import pytest
+from app.modules.ships.services import ShipService
+
+@pytest.fixture
+def harbour() -> int:
+    """Return a harbour."""
+    return ShipService.size
+
+def build() -> None:
+    """Build one."""
+    ShipService.build()
+
+def plain() -> None:
+    """Do nothing."""
+'''
+
+
+def test_what_names_a_module_goes_with_it(tmp_path: Path) -> None:
+    """Imports, entries, methods, and the tests that use them, by whatever way; what only sounds like it stays."""
+    (tmp_path / "pyproject.toml").write_text('[tool.ruff.lint]\nselect = ["F", "I"]\n')
+    draft = Draft(tmp_path)
+    draft.write("tests/test_uses.py", USES)
+    draft.write("tests/help.py", HELP)
+    draft.write("tests/conftest.py", HELP)
+    prune(draft, Gone(modules={"app.modules.ships"}, texts={"ships"}, stem="ship", paths=("/ships",)), "tests")
+    draft.format()
+    left = draft.read("tests/test_uses.py")
+    names = [node.name for node in ast.walk(ast.parse(left)) if isinstance(node, ast.FunctionDef)]
+    assert names == ["test_c", "rest"]
+    assert 'PATHS = ["GET /tenants", "GET /spaceships"]' in left
+    assert "SHIPS: list[type] = []" in left
+    assert "from tests.help import plain\n" in left
+    assert "app.modules" not in left + draft.read("tests/help.py") + draft.read("tests/conftest.py")
