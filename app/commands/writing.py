@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def written() -> Iterator[None]:
     """End the command with one line and status 2 when nothing could be written."""
     try:
+        if not (ROOT / "alembic" / "versions").is_dir():
+            raise ScaffoldError(f"{ROOT} is no checkout of a project: this command runs in one, after `make setup`")
         yield
     except ScaffoldError as error:
         typer.echo(str(error), err=True)

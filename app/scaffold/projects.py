@@ -13,6 +13,7 @@ from app.scaffold.removal import draft_removal, modules_of
 LEFT = (".git", ".data", ".venv", ".env", ".secrets.toml", "dist", ".environments", "__pycache__", ".hypothesis")
 """What is this checkout's own: neither its history nor its secrets go along."""
 
+ENDS = (".egg-info", ".import_linter_cache", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".local.toml", ".pyc")
 LONGEST = 60
 NAME = re.compile(r"[^\W_][\w &'+-]*")
 STEPS = re.compile(r"op\.\w+\(\s*(?:[\"'](\w+)[\"']|(\w+))")
@@ -60,7 +61,7 @@ def make_project(root: Path, place: Path, title: str) -> None:
 
 def ignored(_: str, names: list[str]) -> set[str]:
     """Return what of a folder does not go along."""
-    return {name for name in names if name in LEFT or name.endswith((".egg-info", "_cache", ".local.toml", ".pyc"))}
+    return {name for name in names if name in LEFT or name.endswith(ENDS)}
 
 
 def tables_of_modules(root: Path) -> set[str]:

@@ -24,7 +24,7 @@ from tests.commands.support import call
         ("memberships", "collides with a table"),
         ("superuser", "collides with a path"),
         ("events", "choose another name"),
-        ("Invoices", "does not do"),
+        ("Quokkas", "does not do"),
         ("2nd", "does not do"),
         ("purchase-orders", "does not do"),
         ("a__b", "does not do"),
@@ -74,11 +74,11 @@ def test_a_module_that_is_there_is_not_written_over(name: str) -> None:
 )
 def test_a_field_that_does_not_do_is_refused(capsys: pytest.CaptureFixture[str], fields: str, said: str) -> None:
     """The line names the field."""
-    assert call("new", "module", "invoices", "--fields", fields) == 2
+    assert call("new", "module", "quokkas", "--fields", fields) == 2
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 1)
     assert said in err
-    assert "invoices" not in modules_of(ROOT)
+    assert "quokkas" not in modules_of(ROOT)
 
 
 def test_a_definition_is_read() -> None:
@@ -93,7 +93,7 @@ def test_a_definition_is_read() -> None:
 
 @pytest.mark.parametrize(
     ("many", "one"),
-    [("invoices", "invoice"), ("policies", "policy"), ("boxes", "box"), ("staff", "staff"), ("addresses", "address")],
+    [("quokkas", "quokka"), ("policies", "policy"), ("boxes", "box"), ("staff", "staff"), ("addresses", "address")],
 )
 def test_one_of_many_has_a_name(many: str, one: str) -> None:
     """As English has it, mostly; `--singular` is for the rest."""
@@ -103,7 +103,7 @@ def test_one_of_many_has_a_name(many: str, one: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("remove", "module", "invoices"), "there is no module invoices"),
+        (("remove", "module", "quokkas"), "there is no module quokkas"),
         (("remove", "module", "../core"), "there is no module ../core"),
         (("new", "project", str(ROOT)), "is there already"),
         (("new", "project", str(ROOT / "app" / "inside")), "lies in this project"),

@@ -24,7 +24,7 @@ REGISTRIES = {"app/routes.py", "app/hub.py", "app/worker.py"}
 @pytest.mark.parametrize("flavour", FLAVOURS)
 @pytest.mark.parametrize(
     ("name", "fields"),
-    [("invoices", DEFAULT), ("purchase_orders", EVERYTHING), ("y" * (LONGEST - 1) + "s", f"{LONG}:str")],
+    [("quokkas", DEFAULT), ("snow_leopards", EVERYTHING), ("y" * (LONGEST - 1) + "s", f"{LONG}:str")],
     ids=["as_by_default", "every_type", "long_names"],
 )
 def test_what_is_written_is_well_formed(tmp_path: Path, flavour: str, name: str, fields: str) -> None:
@@ -48,11 +48,11 @@ def test_what_is_written_is_well_formed(tmp_path: Path, flavour: str, name: str,
 
 def test_the_registries_have_its_lines() -> None:
     """Each in the place of the modules', beside what was there."""
-    draft = draft_module(ROOT, read_names(ROOT, "invoices"), read_fields(DEFAULT), "simple")
+    draft = draft_module(ROOT, read_names(ROOT, "quokkas"), read_fields(DEFAULT), "simple")
     for path, line in (
-        ("app/routes.py", "    invoices,\n"),
-        ("app/hub.py", "        InvoiceDeleted: [delivered(invoice_handlers.let_expire)],\n"),
-        ("app/worker.py", "    purge_invoice,\n"),
+        ("app/routes.py", "    quokkas,\n"),
+        ("app/hub.py", "        QuokkaDeleted: [delivered(quokka_handlers.let_expire)],\n"),
+        ("app/worker.py", "    purge_quokka,\n"),
     ):
         before, after = (ROOT / path).read_text(encoding="utf-8"), draft.read(path)
         assert line in after
