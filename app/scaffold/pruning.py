@@ -6,8 +6,10 @@ or by a text that only the module declares, such as its path, its permissions an
 """
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from app.scaffold.draft import Draft
 
@@ -36,6 +38,13 @@ class Gone:
     """By dotted name of a file, what it defines no more."""
     methods: set[str] = field(default_factory=set)
 
+    def words(self) -> set[str]:
+        """Return words of which one at least stands in whatever names what goes."""
+        found = {one.rpartition(".")[2] for one in self.modules} | {one.rpartition("/")[2] for one in self.paths}
+        found |= {re.split(r"\W", one)[0] for one in (*self.texts, *self.tables)}
+        found = {word for one in found for word in words_in(one)}
+        return found.union(self.methods, *self.names.values())
+
     def is_module(self, name: str) -> bool:
         """Tell whether a dotted name goes."""
         return any(name == one or name.startswith(f"{one}.") for one in self.modules)
@@ -50,6 +59,12 @@ class Gone:
         return any(word == one or word.startswith((f"{one}/", f"{one}?")) for word in words for one in self.paths)
 
 
+@cache
+def words_in(text: str) -> frozenset[str]:
+    """Return the words of a text; most files hold none that matters, and need no closer look."""
+    return frozenset(re.findall(r"\w+", text))
+
+
 def is_sql(words: list[str]) -> bool:
     """Tell whether words are a statement, and no prose."""
     return any(word.lower() in {"select", "insert", "update", "delete", "lock", "alter", "truncate"} for word in words)
@@ -61,6 +76,8 @@ def prune(draft: Draft, gone: Gone, *places: str) -> None:
         found = False
         for path in draft.files(*places):
             text = draft.read(path)
+            if words_in(text).isdisjoint(gone.words()):
+                continue
             after = File(path, text, gone).pruned()
             if after is None:
                 draft.remove(path)
@@ -130,7 +147,7 @@ class File:
                 self.bound |= {one.asname or one.name.partition(".")[0] for one in going}
                 self.spans.append(span_of(node))
                 left = ", ".join(ast.unparse(one) for one in node.names if one not in going)
-                self.rest[span_of(node)] = f"from {source} import {left}\n" if left else ""
+                self.rest[span_of(node)] = f"from {source} import {left}\n" if left and source else ""
 
     def read_body(self) -> None:
         """Note the definitions and entries that go."""
