@@ -147,7 +147,9 @@ class Examples:
         return {name: self.value(part) for name, part in plain.get("properties", {}).items()}
 
     def an_array(self, plain: Schema) -> list[Any]:
-        """Return an array of as few items as may be, but one."""
+        """Return an array of as few items as may be, but one; none where no item can be, as of modules that are not."""
+        if self.alternatives(plain["items"])[0].get("enum") == []:
+            return []
         return [self.value(plain["items"]) for _ in range(plain.get("minItems") or 1)]
 
     def a_string(self, plain: Schema) -> str:
