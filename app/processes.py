@@ -12,7 +12,7 @@ from redis import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from app.audit.chain import sequencer
-from app.config import Settings, as_role
+from app.config import Settings
 from app.core.broker import Announcer, BrokerTransport, SealedWorker, listen, queue
 from app.core.inline import InlineTransport
 from app.core.limits import RateLimits
@@ -24,6 +24,7 @@ from app.db.engine import create_engine
 from app.db.session import Database, Limits
 from app.extensions.vault import looking_after_vault
 from app.hub import MessageHub
+from app.sections import as_role
 from app.services import Services
 from app.services.filesystem import open_store
 from app.services.mailer import open_mailer

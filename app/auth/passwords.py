@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from app.config import AuthSettings, settings
+from app.config import settings
 from app.exceptions import UnavailableError
+from app.sections import AuthSettings
 
 Result = TypeVar("Result")
 

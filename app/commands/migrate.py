@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
 from app.commands.failures import told
-from app.config import DatabaseSettings, settings
+from app.config import settings
 from app.db import migrations
+from app.sections import DatabaseSettings
 
 cli = typer.Typer(add_completion=False)
 

@@ -12,7 +12,6 @@ from rq.queue import EnqueueData, Queue
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from app.config import TaskSettings
 from app.core.context import Context
 from app.core.events import JobRefused
 from app.core.outbox import Kind, Outbox, OutboxEntry, Status
@@ -24,6 +23,7 @@ from app.db.tenancy import SYSTEM_TENANT_ID
 from app.extensions.logs import get_logger
 from app.extensions.redaction import redact
 from app.rqworker import AsyncWorker
+from app.sections import TaskSettings
 from app.utils.helpers import utcnow, uuid7
 
 CHANNEL = "groundplan:outbox"

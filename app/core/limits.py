@@ -3,10 +3,11 @@
 import uuid
 from typing import Protocol
 
-from app.config import LimitSettings, settings
+from app.config import settings
 from app.exceptions import RateLimitedError
 from app.extensions.limit_storages import MemoryStorage
 from app.extensions.ratelimit import Ask, RateLimiter, Rule
+from app.sections import LimitSettings
 from app.utils.addresses import network_of
 
 MEMBER_SECONDS = 600

@@ -16,10 +16,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.config import TaskSettings
 from app.core.runner import CHANCE, describe
 from app.exceptions import AppError
 from app.extensions.logs import get_logger
+from app.sections import TaskSettings
 
 HOLD = dt.timedelta(seconds=10)
 """How long an entry may be on its way before the relay looks for it in the broker."""

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 from sqlalchemy.exc import DBAPIError
 
-from app.config import TaskSettings
 from app.core.context import Context
 from app.core.outbox import Outbox, OutboxEntry
 from app.core.unit_of_work import UnitOfWork, finish
 from app.exceptions import AppError, HopelessError
 from app.extensions.logs import get_logger
 from app.extensions.redaction import redact
+from app.sections import TaskSettings
 
 BEAT = 5.0
 """Seconds between two signs of life of a run."""

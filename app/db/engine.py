@@ -8,9 +8,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.config import DatabaseSettings
 from app.db.compiler import TenantCompiler
 from app.exceptions import UnavailableError
+from app.sections import DatabaseSettings
 
 SILENCE = 2.0
 """Seconds after a statement's own timeout that the server has to say so; then it is taken to be gone."""

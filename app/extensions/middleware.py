@@ -16,13 +16,13 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.config import ServerSettings
 from app.extensions import problems
 from app.extensions.addresses import ClientAddressMiddleware
 from app.extensions.bodies import BodyLimitMiddleware, JSONTextMiddleware, header_values
 from app.extensions.frame import AllowedHosts, CrossOrigin, SecurityHeaders
 from app.extensions.logs import fresh, get_logger
 from app.extensions.ratelimit import AddressLimitMiddleware
+from app.sections import ServerSettings
 
 LONGEST_PATH = 200
 PATIENCE = 0.1

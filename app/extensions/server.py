@@ -16,11 +16,12 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app.config import ServerSettings, settings
+from app.config import settings
 from app.exceptions import AppError, BadRequestError, RequestTimeoutError, UnavailableError
 from app.extensions.frame import headers_of
 from app.extensions.logs import get_logger
 from app.extensions.problems import problem_response
+from app.sections import ServerSettings
 
 MOST_HEADERS = 100
 MOST_PIPELINED = 16

@@ -18,7 +18,7 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
-from app.config import FileSettings
+from app.sections import FileSettings
 
 PARTIAL = ".partial"
 BLOCK = 262_144

@@ -10,7 +10,8 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.config import FileSettings, SettingsError
+from app.config import SettingsError
+from app.sections import FileSettings
 from app.services.filesystem import BLOCK, FileKey, Link, Write
 from app.utils.helpers import utcnow
 

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from httpx2 import AsyncClient, Response
 
 from app.auth.passwords import QUEUE, PasswordHasher, passwords
-from app.config import AuthSettings, settings
+from app.config import settings
 from app.main import create_app
+from app.sections import AuthSettings
 from tests.auth.hashers import PATIENCE, WatchedHasher
 from tests.support import PASSWORD, Cluster, Team, serve
 

@@ -13,12 +13,13 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from redis.asyncio import Redis
 
-from app.config import BrokerSettings, LimitSettings, settings
+from app.config import settings
 from app.core.limits import RateLimits
 from app.exceptions import RateLimitedError
 from app.extensions import logs
 from app.extensions.ratelimit import RateLimiter
 from app.main import create_app
+from app.sections import BrokerSettings, LimitSettings
 from app.tenants.utils import API_KEY_PREFIX, new_token
 from tests.extensions.support import check_problem
 from tests.support import Caller, Cluster, Team, limited, serve, visitor

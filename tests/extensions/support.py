@@ -12,9 +12,10 @@ import orjson
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
-from app.config import ServerSettings, settings
+from app.config import settings
 from app.extensions import problems
 from app.extensions.middleware import stack
+from app.sections import ServerSettings
 
 LIMIT = 100
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
-from app.config import FileSettings, settings
+from app.config import settings
 from app.main import create_app
+from app.sections import FileSettings
 from app.services.filesystem import open_store
 from tests.support import serve
 

@@ -14,12 +14,12 @@ from typing import Any
 import orjson
 import pytest
 
-from app.config import FileSettings
 from app.core.unit_of_work import UnitOfWork
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.files.schemas import SweepResult
 from app.files.services import SweepService
 from app.main import create_app
+from app.sections import FileSettings
 from app.services import Services
 from app.services.filesystem import FileKey, FileStore, MemoryFiles, open_store
 from tests.figures import Figure

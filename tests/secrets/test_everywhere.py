@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.config import BrokerSettings, settings
+from app.config import settings
 from app.extensions import logs
 from app.main import create_app
 from app.routes import ROUTERS
+from app.sections import BrokerSettings
 from tests.core.trial import trial_router
 from tests.figures import Figure
 from tests.secrets.hiding import finds, forms_of, keys_of, rows_of

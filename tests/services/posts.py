@@ -15,7 +15,7 @@ from httpx2 import get
 from moto.server import ThreadedMotoServer
 from moto.ses.models import ses_backends
 
-from app.config import MailSettings
+from app.sections import MailSettings
 from app.services.mailer import FileMailer, Mailer, MemoryMailer, open_mailer
 
 SENDER = "Groundplan <no-reply@example.com>"

@@ -8,7 +8,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.config import MailSettings
+from app.sections import MailSettings
 from app.services.mailer.mail import Mail, MailRefusedError, on_the_wire
 
 if TYPE_CHECKING:

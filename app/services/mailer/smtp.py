@@ -15,7 +15,7 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
-from app.config import MailSettings
+from app.sections import MailSettings
 from app.services.mailer.mail import Mail, MailRefusedError, on_the_wire
 
 FOR_GOOD = 500

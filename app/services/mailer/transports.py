@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from app.config import MailSettings
+from app.sections import MailSettings
 from app.services.mailer.mail import Mailer
 from app.services.mailer.twins import FileMailer, MemoryMailer
 

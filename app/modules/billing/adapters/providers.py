@@ -3,7 +3,7 @@
 import uuid
 from functools import cache
 
-from app.config import BillingSettings, settings
+from app.config import settings
 from app.modules.billing.adapters.stripe import StripePayments
 from app.modules.billing.exceptions import (
     PaymentsNotConfiguredError,
@@ -12,6 +12,7 @@ from app.modules.billing.exceptions import (
 )
 from app.modules.billing.interfaces import Charge, Outcome, PaymentProvider, Receipt
 from app.modules.billing.models import Customer
+from app.sections import BillingSettings
 
 DECLINED = "Your card was declined."
 
