@@ -1,6 +1,7 @@
 """Every kind of mail, by name, with values to show it by: `app mail preview` prints it, and each start tries it."""
 
 from app.auth.mails import ChangedLetter, ResetLetter, VerificationLetter
+from app.modules.billing.mails import ReminderLetter
 from app.modules.notifications.mails import NEWS, NewsLetter
 from app.services.mailer.letters import Letter
 from app.tenants.mails import InvitationLetter
@@ -12,5 +13,8 @@ MAILS: dict[str, Letter] = {
     "verification": VerificationLetter(TOKEN),
     "changed": ChangedLetter(),
     "invitation": InvitationLetter("Harbour Studio", "member", 7, TOKEN),
+    "reminder": ReminderLetter(
+        "Ada", "Invoice 7", "Harbour Studio", "EUR 12.00", "the card was declined", "2026-01-02"
+    ),
     "news": NewsLetter(NEWS["project.created"], "Website", "Harbour Studio"),
 }

@@ -5,18 +5,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from app.config import settings
+from app.modules.billing.mails import ReminderLetter
 from app.modules.billing.models import Customer, Invoice, Line, Plan, Subscription
 from app.modules.billing.utils import allocate, share
-from app.services.mailer import Mail
 from app.utils.helpers import uuid7
-
-REMINDER = """\
-{name},
-
-{title} of {tenant} over {total} is not paid: {failure}.
-
-{next}
-"""
 
 
 def priced(lines: Sequence[Line], discount: int) -> tuple[Line, ...]:
@@ -62,15 +54,13 @@ def collect_at(customer: Customer, now: dt.datetime) -> dt.datetime:
     return now if customer.payment_method else now + dt.timedelta(days=settings.billing.due_days)
 
 
-def reminder_mail(invoice: Invoice, customer: Customer, tenant: str, message_id: str) -> Mail:
-    """Return the mail that tells a customer of a payment that failed; its id is the same however often it is sent."""
-    then = f"We try again on {invoice.retry_at:%Y-%m-%d}." if invoice.retry_at else "We do not try again."
-    text = REMINDER.format(
+def reminder(invoice: Invoice, customer: Customer, tenant: str) -> ReminderLetter:
+    """Return what tells a customer of a payment that failed."""
+    return ReminderLetter(
         name=customer.name,
-        title=invoice.title,
-        tenant=" ".join(tenant.split()),
-        total=invoice.total,
-        failure=invoice.failure,
-        next=then,
+        invoice=invoice.title,
+        tenant=tenant,
+        total=str(invoice.total),
+        failure=str(invoice.failure),
+        retry_on=f"{invoice.retry_at:%Y-%m-%d}" if invoice.retry_at else "",
     )
-    return Mail(customer.email, f"{invoice.title} is not paid", text, message_id)

@@ -3,7 +3,8 @@
 import uuid
 
 from app.core.context import Context
-from app.modules.billing.builders import reminder_mail
+from app.core.mails import post
+from app.modules.billing.builders import reminder
 from app.modules.billing.repository import CustomerRepository, InvoiceRepository
 from app.tenants.services import CurrentTenantService
 
@@ -24,5 +25,4 @@ class ReminderService:
             customer = await CustomerRepository(reader.session).load(invoice.customer_id)
             tenant = await CurrentTenantService(reader).get()
         if invoice.failure is not None:
-            mail = reminder_mail(invoice, customer, tenant.name, str(self.ctx.entry_id))
-            await self.ctx.services.mailer.send(mail)
+            await post(self.ctx, customer.email, reminder(invoice, customer, tenant.name))
