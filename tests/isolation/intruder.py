@@ -16,7 +16,7 @@ from tests.support import Caller, register
 Query = dict[str, Any]
 
 MOST_PAGES = 20
-SHORT = 10
+MOST_PAIRS = 60
 
 
 async def leaks_of(operation: Operation, lane: Lane, rival: Rival) -> list[str]:
@@ -25,7 +25,7 @@ async def leaks_of(operation: Operation, lane: Lane, rival: Rival) -> list[str]:
     Nothing in here knows an operation by name: what it sends comes from the document and from the rival's rows.
     """
     me = await register(lane.client, "An Intruder")
-    intruder = Intruder(lane, rival, operation, me, Examples(operation.components, "an intruder's", rival.ids))
+    intruder = Intruder(lane, rival, operation, me, Examples(operation.components, "an intruder's", rival.baits))
     found = [leak async for leak in intruder.attempts()]
     rows = await lane.rows(rival.owner.tenant_id)
     changed = [f"changed {table}" for table in rows if rows[table] != rival.rows.get(table)]
@@ -83,7 +83,7 @@ class Intruder:
 
     async def query_values(self) -> dict[str, list[Any]]:
         """Return what to try for each parameter: the rival's texts, identifiers and cursor where they fit."""
-        bait = Examples(self.operation.components, self.rival.marker, self.rival.ids)
+        bait = Examples(self.operation.components, self.rival.marker, self.rival.baits)
         found = {
             name: [self.rival.marker if self.rival.marker in str(value) else value for value in bait.choices(schema)]
             for name, schema in self.operation.named("query").items()
@@ -95,8 +95,8 @@ class Intruder:
         return found
 
     async def writes(self) -> AsyncIterator[str]:
-        """Write as anybody would, once with each of the rival's identifiers where the body wants one."""
-        for theirs in self.rival.ids:
+        """Write as anybody would, once with each kind of the rival's identifiers where the body wants one."""
+        for theirs in self.rival.baits:
             request = self.operation.request(replace(self.examples, ids=[theirs]))
             for fault in self.faults(await self.me.call(**request), str(request)):
                 yield fault
@@ -114,7 +114,7 @@ class Intruder:
             yield f"{fault}, shown to a stranger"
 
     async def calls_with_foreign_ids(self) -> AsyncIterator[str]:
-        """Name every object of the rival: each is as missing as one that never was."""
+        """Name every kind of object of the rival: each is as missing as one that never was."""
         nothing = dict.fromkeys(self.object_names, str(uuid.uuid4()))
         missing = await self.me.call(**self.operation.request(self.examples, nothing))
         for path in await self.foreign_paths():
@@ -126,12 +126,12 @@ class Intruder:
                 yield f"{fault}, asked for {path}"
 
     async def foreign_paths(self) -> list[dict[str, str]]:
-        """Return paths with each identifier of the rival in each place; the other places hold it too, or one's own."""
-        own = [row["id"] for rows in (await self.lane.rows(self.me.tenant_id)).values() for row in rows]
+        """Return paths with each of the rival's identifiers in each place; the others hold it too, or one's own."""
+        own = [rows[0]["id"] for rows in (await self.lane.rows(self.me.tenant_id)).values() if rows]
         names = self.object_names
-        return [dict.fromkeys(names, theirs) for theirs in self.rival.ids] + [
+        return [dict.fromkeys(names, theirs) for theirs in self.rival.baits] + [
             {**dict.fromkeys(names, mine), name: theirs}
-            for name, theirs, mine in itertools.product(names, self.rival.ids, own)
+            for name, theirs, mine in itertools.product(names, self.rival.baits, own)
             if len(names) > 1
         ]
 
@@ -151,12 +151,12 @@ def singles(values: dict[str, list[Any]]) -> Iterator[Query]:
 def pairs(values: dict[str, list[Any]]) -> Iterator[Query]:
     """Yield no parameter, each value alone, and each two values of two parameters.
 
-    Of two long lists, which hold every identifier there is, each value is met with one of the other list.
+    Where a list holds identifiers of every kind, each value meets one of the other list.
     """
     yield from singles(values)
     for (one, ones), (other, others) in itertools.combinations(values.items(), 2):
-        short = min(len(ones), len(others)) <= SHORT
-        met = itertools.product(ones, others) if short else zip(*cycled(ones, others), strict=True)
+        few = len(ones) * len(others) <= MOST_PAIRS
+        met = itertools.product(ones, others) if few else zip(*cycled(ones, others), strict=True)
         yield from ({one: first, other: second} for first, second in met)
 
 

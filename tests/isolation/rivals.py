@@ -50,6 +50,19 @@ class Rival:
         """Return every identifier that the rows hold: their own, and those of what and whom they tell of."""
         return sorted(set(UUID.findall(orjson.dumps(self.rows).decode())))
 
+    @property
+    def baits(self) -> list[str]:
+        """Return two identifiers of each column of each table, the first and the last: what is tried in calls.
+
+        All that a column holds is of one kind, so to try every one of them would say no more, and take minutes.
+        """
+        found: set[str] = set()
+        for rows in self.rows.values():
+            for column in {name for row in rows for name in row}:
+                held = UUID.findall(orjson.dumps([row.get(column) for row in rows]).decode())
+                found.update(held[:1] + held[-1:])
+        return sorted(found)
+
     def traces(self, answer: Response, sent: str) -> Iterator[str]:
         """Yield what an answer shows of this tenant beyond what the caller sent."""
         shown = answer.text + str(answer.headers)
