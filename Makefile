@@ -2,7 +2,7 @@
 # Needs Python 3.11 to 3.14, make and a package index; whatever else there is comes from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check check-deploy format lock clean FORCE
+.PHONY: help setup run test check check-deploy format docs lock clean FORCE
 
 PYTHON ?=
 ARGS ?=
@@ -52,6 +52,9 @@ check-deploy: $(DEPLOY)/.ready ## Check Dockerfile, compose file and manifests b
 format: setup ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: setup ## Write docs/reference anew from the code
+	@$(BIN)/python docs/reference/generate.py
 
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Uv does not read pip's configuration: an index that is named there is handed on. It trusts the machine's certificates.

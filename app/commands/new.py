@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands.writing import ROOT, written
+from app.commands.writing import ROOT, write_reference, written
 from app.scaffold.fields import DEFAULT, KINDS, read_fields
 from app.scaffold.modules import draft_module
 from app.scaffold.names import read_names
@@ -35,6 +35,7 @@ def module(
             ROOT, read_names(ROOT, name, singular), read_fields(fields), "fancy" if fancy else "simple"
         )
         draft.commit()
+    write_reference(ROOT)
     typer.echo(f"app/modules/{name} is there, with {len(draft.changes)} files written or changed. Next: app migrate")
 
 
@@ -52,4 +53,5 @@ def project(
         title = read_title(place, name)
         refuse_place(ROOT, place)
         make_project(ROOT, place, title)
+    write_reference(place)
     typer.echo(f"{title} is there. Next: cd {place} && git init && make test && .venv/bin/app new module NAME")

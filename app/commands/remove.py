@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands.writing import ROOT, written
+from app.commands.writing import ROOT, write_reference, written
 from app.scaffold.dropping import draft_drop
 from app.scaffold.removal import draft_removal, refuse_missing
 
@@ -29,6 +29,7 @@ def module(name: Annotated[str, typer.Argument(help="Which module.")]) -> None:
         draft = draft_removal(ROOT, [name])
         draft_drop(draft, name)
         draft.commit()
+    write_reference(ROOT)
     gone = sum(text is None for text in draft.changes.values())
     changed = len(draft.changes) - gone
     typer.echo(f"{name} is out: {gone} files are gone, {changed} changed or new. Next: app migrate")

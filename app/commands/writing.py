@@ -1,5 +1,8 @@
 """What the commands that write code share: where, and one line for what stands in the way."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,3 +25,20 @@ def written() -> Iterator[None]:
     except ScaffoldError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+
+
+def write_reference(root: Path) -> None:
+    """Write the reference of a checkout anew, in a process of its own: this one has loaded what was there before."""
+    program = root / "docs" / "reference" / "generate.py"
+    if not program.is_file():
+        return
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("APP_")}
+    found = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, str(program)],
+        cwd=root,
+        env={**environment, "PYTHONPATH": str(root)},
+        capture_output=True,
+        check=False,
+    )
+    if found.returncode:
+        typer.echo("docs/reference could not be written: make docs says why", err=True)

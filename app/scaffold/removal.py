@@ -48,9 +48,19 @@ def draft_removal(root: Path, names: Sequence[str]) -> Draft:
         for path in draft.files(f"tests/modules/{name}"):
             draft.remove(path)
         prune(draft, gone, *NAMERS)
+    unlink(draft, names)
     keep_promises(draft)
     draft.format()
     return draft
+
+
+def unlink(draft: Draft, names: Sequence[str]) -> None:
+    """Let pages that link to these modules go on to name them, without a link that leads nowhere."""
+    link = re.compile(rf"\[([^\]]+)\]\([^()\s]*\bapp/modules/(?:{'|'.join(names) or '-'})(?:/[^()\s]*)?\)")
+    for page in (draft.root / "README.md", *(draft.root / "docs").rglob("*.md")):
+        text = page.read_text(encoding="utf-8") if page.is_file() else ""
+        if link.search(text):
+            draft.write(str(page.relative_to(draft.root)), link.sub(r"\1", text))
 
 
 def signs_of(draft: Draft, name: str) -> Gone:

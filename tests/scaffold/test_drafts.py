@@ -15,6 +15,7 @@ from app.scaffold.modules import FLAVOURS, draft_module
 from app.scaffold.names import LONGEST, read_names
 from app.scaffold.pruning import Gone, prune
 from app.scaffold.reading import heads
+from app.scaffold.removal import unlink
 
 EVERYTHING = " ".join(f"{kind}_{end}:{kind}{mark}" for kind in KINDS for end, mark in (("a", ""), ("b", "?")))
 LONG = "x" * 30
@@ -140,3 +141,13 @@ def test_what_names_a_module_goes_with_it(tmp_path: Path) -> None:
     assert "SHIPS: list[type] = []" in left
     assert "from tests.help import plain\n" in left
     assert "app.modules" not in left + draft.read("tests/help.py") + draft.read("tests/conftest.py")
+
+
+def test_links_to_a_module_that_goes_lose_their_target(tmp_path: Path) -> None:
+    """Pages go on to name it; a link that leads nowhere is what the tests of the pages refuse."""
+    text = "[`quokkas`](../app/modules/quokkas/), [file](../app/modules/quokkas/x.py), [b](../app/modules/quokkas_b)"
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "page.md").write_text(text, encoding="utf-8")
+    draft = Draft(tmp_path)
+    unlink(draft, ["quokkas"])
+    assert draft.changes == {"docs/page.md": "`quokkas`, file, [b](../app/modules/quokkas_b)"}
