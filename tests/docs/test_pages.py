@@ -1,4 +1,4 @@
-"""Every link leads somewhere, and the reference is what the code says."""
+"""Every link leads somewhere, the page of the seed has no empty row, and the reference is what the code says."""
 
 import os
 import re
@@ -11,11 +11,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SEED = ROOT / "docs" / "the-seed.md"
 
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`]*`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+ROW = re.compile(r"^\| (.*) \|$", re.MULTILINE)
 
 
 @cache
@@ -40,6 +42,14 @@ def broken(page: Path) -> list[str]:
 def test_every_link_leads_somewhere(page: Path) -> None:
     """To a file or folder of the project, and to a heading that it has."""
     assert broken(page) == []
+
+
+def test_the_seed_has_no_empty_row() -> None:
+    """Each says what was meant, where it lives, and what was cured, with a link to the page that tells more."""
+    rows = [row.split(" | ") for row in ROW.findall(SEED.read_text(encoding="utf-8"))]
+    rows = [row for row in rows if row[0] != "the seed"]
+    assert len(rows) > 90
+    assert [row for row in rows if len(row) != 3 or not all(map(str.strip, row)) or not LINK.search(row[2])] == []
 
 
 def test_the_reference_is_what_the_code_says() -> None:
