@@ -57,7 +57,7 @@ async def test_a_whole_router_belongs_to_its_module(team: Team, cluster: Cluster
     """What the router says once holds for each of its operations; names of modules nobody has do nothing."""
     by_path = {name for name in OPERATIONS if name.split()[1].startswith("/projects")}
     assert {name for name, of in MODULE_OF.items() if of == "projects"} == by_path
-    assert len(by_path) == 8
+    assert len(by_path) == 11
     await switch_off(cluster, database, team.owner.tenant_id, "Projects", "project", "no such module")
     assert await refused(team.owner) == set()
     await switch_off(cluster, database, team.owner.tenant_id, *MODULES)
