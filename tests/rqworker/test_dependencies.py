@@ -47,7 +47,8 @@ async def test_dependents_that_come_while_their_parent_runs(desk: Broker, queue:
         while not all(parent.get_status() == JobStatus.FINISHED for parent in parents):
             for parent in parents:
                 children.append(queue.enqueue(jobs.add, 1, 1, depends_on=parent))
-                await asyncio.sleep(0)
+                # The worker is on this loop too: it must have more of it than who adds.
+                await asyncio.sleep(0.002)
         await until(lambda: all(child.get_status() == JobStatus.FINISHED for child in children), 20)
     assert len(children) >= 10
     desk.clean()
