@@ -51,7 +51,7 @@ class Keeper:
                 log.error("vault_token_ended", error=str(error), advice="the next start needs a new token")  # noqa: TRY400
             return
         if self.failed:
-            log.info("vault_token_renewed_again", seconds_left=self.seconds_left())
+            log.warning("vault_token_renewed_again", seconds_left=self.seconds_left())
         self.failed = False
         if version not in {self.vault.version, self.told}:
             log.warning("vault_secret_rotated", place=self.vault.place, version=version, advice="restart to use it")
