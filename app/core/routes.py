@@ -4,6 +4,7 @@ import uuid
 from typing import Annotated
 
 from fastapi import Path, Query, Request, Response
+from pydantic import Field
 
 from app.auth.permissions import access_control
 from app.core.dead_letters import DeadLetterService
@@ -94,6 +95,9 @@ class DeadLetterRoutes:
         return DefaultResponse(msg="It was discarded.")
 
 
+Status = Annotated[int, Field(ge=200, le=599)]
+
+
 @cbv(mock)
 class MockRoutes:
     """Answers before there is a module that gives them."""
@@ -104,9 +108,7 @@ class MockRoutes:
         self,
         request: Request,
         operation_id: Annotated[str, Path(max_length=200, examples=["project_list"])],
-        status: Annotated[
-            int | Unset, Query(ge=200, le=599, description="which of its answers; a success unless given")
-        ] = None,
+        status: Annotated[Status | Unset, Query(description="which of its answers; a success unless given")] = None,
     ) -> Response:
         """Answer what an operation might, by its `operationId`: an example, the same each time."""
         return MockService(document(request.app)).answer(operation_id, status)

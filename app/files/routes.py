@@ -13,12 +13,12 @@ from app.files.models import StoredFile
 from app.files.permissions import FilePermission, may_delete
 from app.files.schemas import FileLink, FileName, FileQuery, FileResponse
 from app.files.services import FileService, UploadService
-from app.files.utils import SANDBOX, disposition, served_type
+from app.files.utils import SANDBOX, SERVED, disposition, served_type
 from app.utils.schemas import DefaultResponse, Page, Unset
 
 router = Router(prefix="/files", tags=["files"])
 
-BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+BYTES = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in SERVED}
 CONTENT: dict[int | str, dict[str, Any]] = {
     200: {"description": "The content; a type that a browser may show is shown, any other saved", "content": BYTES},
     206: {"description": "The part that Range asks for", "content": BYTES},

@@ -43,6 +43,9 @@ INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image
 DISARMED = frozenset(kind for _, kind in ACTIVE)
 """Types that go out under no name that a browser would act upon."""
 
+SERVED = tuple(dict.fromkeys([BINARY, TEXT, *(kind for *_, kind in SIGNATURES)]))
+"""Types under which files go out."""
+
 SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 PLAIN = re.compile(r"[^A-Za-z0-9 !#$&+.^_`|~()-]")
 

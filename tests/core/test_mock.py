@@ -40,7 +40,8 @@ async def test_every_answer_of_every_operation_has_a_valid_example(application: 
                 continue
             response, again = (service.answer(name, int(code)) for _ in range(2))
             assert (response.status_code, response.body) == (int(code), again.body)
-            for media_type, media in declared.get("content", {}).items():
+            # Where an answer may come in several types, the first is shown.
+            for media_type, media in list(declared.get("content", {}).items())[:1]:
                 assert response.headers["content-type"].startswith(media_type)
                 value = orjson.loads(response.body)
                 assert faults(media.get("schema", {}), components, value) == [], (name, code)
