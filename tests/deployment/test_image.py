@@ -1,7 +1,7 @@
 """What goes into the image, what it is made by, and as whom it is run.
 
 There is no Docker where tests run. `GROUNDPLAN_TEST_IMAGE=1 pytest tests/deployment` tries the steps of the first stage
-in a folder, with this Python: it installs the locks, so it takes an index and half a minute.
+in a folder, with this Python: it installs the locks, so it takes an index and some time.
 """
 
 import os
@@ -96,7 +96,10 @@ def test_who_runs_what() -> None:
     assert "/core/health/live" in words("HEALTHCHECK")[0]
 
 
-@pytest.mark.skipif("GROUNDPLAN_TEST_IMAGE" not in os.environ, reason="set GROUNDPLAN_TEST_IMAGE=1; half a minute")
+@pytest.mark.skipif(
+    "GROUNDPLAN_TEST_IMAGE" not in os.environ,
+    reason="set GROUNDPLAN_TEST_IMAGE=1: it installs an environment as the image does",
+)
 def test_the_steps_make_an_application(tmp_path: Path, figure: Figure) -> None:
     """Done in a folder, they leave an environment of runtime dependencies alone, in which every process starts."""
     place = tmp_path / FOLDER.strip("/")
