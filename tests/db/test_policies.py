@@ -28,7 +28,7 @@ async def rw(cluster: Cluster, database: str) -> AsyncIterator[Raw]:
 @pytest.fixture
 async def settled(team: Team, application: FastAPI, cluster: Cluster, database: str) -> Team:
     """Give both tenants a row in every table; the answers that are kept are to requests of theirs."""
-    everything = Lane(application, team.owner.client, superuser(cluster.url("postgres", database)), whole=True)
+    everything = Lane(application, team.owner.client, superuser(cluster.url("postgres", database)))
     for caller in (team.owner, team.stranger):
         keyed = {"Idempotency-Key": "settled"}
         assert (await caller.call("POST", "/projects", json={"name": "settled"}, headers=keyed)).status_code == 201

@@ -59,16 +59,13 @@ class Intruder:
         return [name for name, schema in self.operation.named("path").items() if schema.get("format") == "uuid"]
 
     async def reads(self) -> AsyncIterator[str]:
-        """Read with every value that a query accepts: nothing of the rival is in any answer.
-
-        Lists are read with pairs of values as well, where both lines stand.
-        """
+        """Read with every value that a query accepts, lists with pairs: nothing of the rival is in any answer."""
         request = self.operation.request(self.examples)
         answer = await self.me.call(**request)
         if not answer.is_success and not self.operation.named("path"):
             yield f"answered {answer.status_code} to somebody who may, which proves nothing"
         values = await self.query_values()
-        for query in pairs(values) if self.lane.whole and "cursor" in values else singles(values):
+        for query in pairs(values) if "cursor" in values else singles(values):
             async for leak in self.read_pages(request, query):
                 yield leak
 
