@@ -1,13 +1,11 @@
 """`app relay`."""
 
-import asyncio
-
 import typer
 
 from app.commands.failures import broker_told
 from app.config import settings
 from app.extensions import logs
-from app.processes import relay
+from app.processes import on_a_loop, relay
 
 cli = typer.Typer(add_completion=False)
 
@@ -19,4 +17,4 @@ def run() -> None:
     settings.need("auth.signing_keys")
     settings.need("database.relay_url")
     with broker_told(settings.need("broker.url")):
-        asyncio.run(relay(settings))
+        on_a_loop(relay(settings))

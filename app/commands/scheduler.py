@@ -9,7 +9,7 @@ from app.config import settings
 from app.db.checks import role_faults
 from app.extensions import logs
 from app.main import bare_app
-from app.processes import schedule
+from app.processes import on_a_loop, schedule
 from app.worker import check
 
 cli = typer.Typer(add_completion=False)
@@ -22,4 +22,4 @@ def run() -> None:
     check(settings)
     logs.configure(settings.log.level, settings.log.format)
     end_with(asyncio.run(ask(settings.need("database.worker_url"), role_faults)))
-    asyncio.run(schedule(settings))
+    on_a_loop(schedule(settings))

@@ -10,7 +10,7 @@ from app.config import settings
 from app.db.checks import role_faults
 from app.extensions import logs
 from app.main import bare_app
-from app.processes import work
+from app.processes import on_a_loop, work
 
 cli = typer.Typer(add_completion=False)
 
@@ -42,4 +42,4 @@ def run(
     settings.need("auth.signing_keys")
     end_with(asyncio.run(ask(settings.need("database.worker_url"), role_faults)))
     with broker_told(settings.need("broker.url")):
-        asyncio.run(work(settings, grace=drain, queues=queue or ()))
+        on_a_loop(work(settings, grace=drain, queues=queue or ()))

@@ -28,7 +28,7 @@ SWEEP = 1.0
 """Seconds between two looks for entries that were lost."""
 
 NAP = 0.05
-"""Seconds between two looks while something is due for which there was no room: it may come at any moment."""
+"""Seconds between two looks while there is much to do: room for what is due may come at any moment."""
 
 REMOVED_AT_ONCE = 1000
 REMOVAL = 60.0
@@ -160,17 +160,16 @@ class Relay:
             group.create_task(self.repeat(self.remove, REMOVAL))
 
     async def forward(self) -> None:
-        """Send what is due: at once when woken, else every `poll_seconds`."""
+        """Send what is due: at once when woken, soon while there is more than room, else every `poll_seconds`."""
         while True:
             self.news.clear()
             sent = await self.guarded(self.send_due)
-            if not sent:
-                # Not wait_for: before Python 3.12 it swallows a cancellation that meets the news, and never ends.
-                with suppress(TimeoutError):
-                    # At random, so that relays do not look in step, and nobody can foretell when a delay ends.
-                    pause = min(NAP, self.config.poll_seconds) if self.crowded else self.config.poll_seconds
-                    async with asyncio.timeout(pause * CHANCE.uniform(0.5, 1)):
-                        await self.news.wait()
+            # Not wait_for: before Python 3.12 it swallows a cancellation that meets the news, and never ends.
+            with suppress(TimeoutError):
+                # At random, so that relays do not look in step, and nobody can foretell when a delay ends.
+                pause = min(NAP, self.config.poll_seconds) if sent or self.crowded else self.config.poll_seconds
+                async with asyncio.timeout(pause * CHANCE.uniform(0.5, 1)):
+                    await self.news.wait()
 
     async def repeat(self, step: Step, seconds: float) -> None:
         """Do a step again and again."""

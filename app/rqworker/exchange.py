@@ -27,7 +27,7 @@ from app.rqworker.running import Ended, Running
 from app.rqworker.saving import Entry, broken, changeable
 from app.rqworker.scripts import EXCHANGE
 
-BATCH = 20
+BATCH = 10
 """Most jobs that are taken, or saved, at once: the more, the longer a place that became free waits for its next job."""
 SUSPENDED = 1.0
 """Seconds between two looks whether suspended workers may go on."""
@@ -78,6 +78,8 @@ class Exchange:
         self._calls: Calls | None = None
         self._script = client.register_script(EXCHANGE)
         self._peeks = Peeks(client, self.wake)
+        self._taken: list[Any] = []
+        """Jobs of the last answer that have not begun: they do while Redis works on the next request."""
         self._done: deque[tuple[Entry, Ended | None]] = deque()
         self._event = asyncio.Event()
         self._finishing: set[asyncio.Task[None]] = set()
@@ -118,11 +120,13 @@ class Exchange:
         idle_since = time.monotonic()
         try:
             while True:
-                if self.running:
+                if self.running or self._taken:
                     idle_since = time.monotonic()
                 take = self._room(plan) if self._hungry else 0
-                if self._done or take or (self._state == WorkerStatus.BUSY and not self.running):
+                if self._done or take or (self._state == WorkerStatus.BUSY and not self.running and not self._taken):
                     await self._trade(take, plan)
+                elif self._taken:
+                    self._begin_taken()
                 elif self._over(plan, idle_since):
                     return self.admitted > 0
                 else:
@@ -141,10 +145,11 @@ class Exchange:
         """Return how many jobs may be taken now. What waits to be saved counts too, beyond a second measure."""
         if self.stopping:
             return 0
-        room = min(self._limit - self.working, 2 * self._limit - len(self.running), BATCH)
+        begun = len(self._taken)
+        room = min(self._limit - self.working - begun, 2 * self._limit - len(self.running) - begun, BATCH)
         if self._worker._dequeue_strategy == DequeueStrategy.RANDOM:
             room = min(room, 1)
-        return max(0, room if plan.max_jobs is None else min(room, plan.max_jobs - self.admitted))
+        return max(0, room if plan.max_jobs is None else min(room, plan.max_jobs - self.admitted - begun))
 
     def _over(self, plan: Plan, idle_since: float) -> bool:
         name = self._worker.name
@@ -182,9 +187,14 @@ class Exchange:
     # ------------------------------------------------------------ one round trip
 
     async def _trade(self, take: int, plan: Plan) -> None:
+        if self._lost:
+            self._begin_taken()
         batch = [self._done[place] for place in range(min(len(self._done), BATCH))]
+        asking = asyncio.ensure_future(self._script(args=[wire.dumps(self._request(batch, take))]))
+        await asyncio.sleep(0)
+        self._begin_taken()
         try:
-            answer = wire.loads(await self._script(args=[wire.dumps(self._request(batch, take))]))
+            answer = wire.loads(await asking)
         except OUTAGES as error:
             await self._outage(error)
             return
@@ -203,14 +213,12 @@ class Exchange:
                 self._finish(ended)
             else:
                 self._saved(ended)
-        taken = list(answer["taken"])
-        for found in taken:
-            self._begin(*found)
+        self._taken = list(answer["taken"])
         self._state = answer["state"]
         if "last" in answer:
             self._worker.reorder_queues(self._worker._ordered_queues[answer["last"]])
         if take:
-            self._hungry = len(taken) >= take and not answer["suspended"]
+            self._hungry = len(self._taken) >= take and not answer["suspended"]
             await self._suspension(suspended=bool(answer["suspended"]), plan=plan)
 
     def _request(self, batch: list[tuple[Entry, Ended | None]], take: int) -> dict[str, Any]:
@@ -228,7 +236,7 @@ class Exchange:
             "now": utcformat(at),
             "stamp": repr(at.timestamp()),
             "time": int(at.timestamp()),
-            "running": len(self.running) - sum(ended is not None for _, ended in batch),
+            "running": len(self.running) + len(self._taken) - sum(ended is not None for _, ended in batch),
             "state": self._state,
         }
         if self._lost:
@@ -269,6 +277,11 @@ class Exchange:
         self._suspended = suspended
 
     # ------------------------------------------------------------ beginnings and ends
+
+    def _begin_taken(self) -> None:
+        taken, self._taken = self._taken, []
+        for found in taken:
+            self._begin(*found)
 
     def _begin(self, job_id: str, origin: str, execution_id: str, stamp: str, flat: Any) -> None:
         worker = self._worker
