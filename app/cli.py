@@ -1,5 +1,6 @@
 """The `app` command: a literal table, whose commands are loaded when called, so that `app --help` is quick."""
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if name not in COMMANDS:
         sys.stderr.write(f"app: there is no command {name!r}\n\n{usage()}")
         raise SystemExit(2)
+    gc.disable()  # a sixth of the time that it takes to load: nothing of it is garbage
     module = importlib.import_module(COMMANDS[name][0])
+    gc.enable()
     module.cli(args=rest, prog_name=f"app {name}")
 
 

@@ -23,8 +23,8 @@ from app.embedded.postgres import EngineError
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
 """Seconds before a part that died is started again; doubled each time."""
-STEADY = 10.0
-"""A part that lived for so many seconds begins with the first delay again."""
+STEADY = 4.0
+"""A part that lived for so many seconds did not fail at its start, and begins with the first delay again."""
 POLL = 0.2
 """Seconds between two looks at an engine, which need not be a child of ours."""
 PROCESSES = ("api", "worker", "relay", "scheduler", "postgres", "valkey")
