@@ -40,7 +40,8 @@ class Draft:
     def remove(self, path: str) -> None:
         """Let a file, or a folder with everything in it, go."""
         folder = self.root / path
-        files = [str(file.relative_to(self.root)) for file in folder.rglob("*") if file.is_file()]
+        found = (file for file in folder.rglob("*") if file.is_file() and file.parent.name != "__pycache__")
+        files = [str(file.relative_to(self.root)) for file in found]
         inside = [one for one in self.changes if one.startswith(f"{path}/")]
         for one in [*files, *inside] if folder.is_dir() else [path]:
             self.changes[one] = None
@@ -57,8 +58,8 @@ class Draft:
         with tempfile.TemporaryDirectory(prefix="gp-") as folder:
             written = {path: text for path, text in self.changes.items() if text is not None and path.endswith(".py")}
             for path, text in written.items():
-                put(Path(folder) / path, text)
-            put(Path(folder) / "pyproject.toml", (self.root / "pyproject.toml").read_text(encoding="utf-8"))
+                put(Path(folder) / path, text.encode())
+            put(Path(folder) / "pyproject.toml", (self.root / "pyproject.toml").read_bytes())
             ruff("check", "--fix-only", "--quiet", "--fixable", MENDED, ".", folder=folder)
             ruff("format", "--quiet", ".", folder=folder)
             for path in written:
@@ -66,17 +67,19 @@ class Draft:
 
     def commit(self) -> None:
         """Write everything; when something fails, put back what was there and raise `ScaffoldError`."""
-        before: dict[str, str | None] = {}
+        before: dict[str, bytes | None] = {}
         try:
             for path, text in self.changes.items():
                 file = self.root / path
-                before[path] = file.read_text(encoding="utf-8") if file.is_file() else None
-                apply(file, text)
-        except OSError as error:
-            for path, text in before.items():
+                before[path] = file.read_bytes() if file.is_file() else None
+                apply(file, None if text is None else text.encode())
+        except BaseException as error:
+            for path, content in before.items():
                 with suppress(OSError):
-                    apply(self.root / path, text)
-            raise ScaffoldError(f"{error.filename} cannot be written: {error.strerror}") from error
+                    apply(self.root / path, content)
+            if isinstance(error, OSError):
+                raise ScaffoldError(f"{error.filename} cannot be written: {error.strerror}") from error
+            raise
         finally:
             for path in before:
                 prune(self.root, (self.root / path).parent)
@@ -87,22 +90,22 @@ def is_in(path: str, places: Sequence[str]) -> bool:
     return any(path == place or path.startswith(f"{place}/") for place in places)
 
 
-def put(file: Path, text: str) -> None:
+def put(file: Path, content: bytes) -> None:
     """Write a file, whole, in a folder that may have to be made."""
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f".{file.name}.new")
-    beside.write_text(text, encoding="utf-8")
+    beside.write_bytes(content)
     if file.exists():
         beside.chmod(file.stat().st_mode)
     beside.replace(file)
 
 
-def apply(file: Path, text: str | None) -> None:
-    """Let a file have a text, or be gone."""
-    if text is None:
+def apply(file: Path, content: bytes | None) -> None:
+    """Let a file have a content, or be gone."""
+    if content is None:
         file.unlink(missing_ok=True)
     else:
-        put(file, text)
+        put(file, content)
 
 
 def prune(root: Path, folder: Path) -> None:

@@ -74,6 +74,26 @@ def test_all_is_written_or_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "kept.py").read_text() == "kept = 1\n"
 
 
+def test_a_folder_goes_with_all_that_is_in_it(tmp_path: Path) -> None:
+    """What is no text, too, and what Python left there; when something fails, all of it comes back."""
+    folder = tmp_path / "ships"
+    (folder / "__pycache__").mkdir(parents=True)
+    (folder / "one.py").write_text("one = 1\n")
+    (folder / "logo.png").write_bytes(b"\xa7\x00")
+    (folder / "__pycache__" / "one.cpython-311.pyc").write_bytes(b"\xa7\x0d")
+    (tmp_path / "file").write_text("in the way")
+    spoiled, draft = Draft(tmp_path), Draft(tmp_path)
+    for one in (spoiled, draft):
+        one.remove("ships")
+    spoiled.write("file/two.py", "")
+    with pytest.raises(ScaffoldError, match="cannot be written"):
+        spoiled.commit()
+    assert (folder / "logo.png").read_bytes() == b"\xa7\x00"
+    assert (folder / "one.py").read_text() == "one = 1\n"
+    draft.commit()
+    assert not folder.exists()
+
+
 USES = '''
 """Tests."""
 from app.modules.ships.models import Ship
