@@ -182,14 +182,18 @@ class Runner:
 
 
 def describe(error: Exception) -> str:
-    """Return what a failure is, for the people of the tenant: no SQL, no traceback, no secret."""
+    """Return what a failure is, for the people of the tenant: no SQL, no traceback, no secret, and storable.
+
+    A text column holds neither NUL nor half a character, and what a server said may hold both.
+    """
     if isinstance(error, AppError):
         said = str(error)
     elif isinstance(error, DBAPIError):
         said = f"{type(error.orig).__name__}: the database refused a statement"
     else:
         said = f"{type(error).__name__}: {printed(error)}"
-    return redact(said)[:LONGEST_ERROR]
+    storable = said.replace("\0", "").encode("utf-8", "backslashreplace").decode()
+    return redact(storable)[:LONGEST_ERROR]
 
 
 def printed(error: Exception) -> str:

@@ -175,8 +175,8 @@ RAISED: dict[str, BaseException] = {
 
 @task(retries=8)
 async def hopeless(ctx: Context) -> None:
-    """Fail for good."""
-    raise HopelessError("there is nobody of that name")
+    """Fail for good, with what a server said in an encoding of its own."""
+    raise HopelessError("there is no Empf\udce4nger of that name\0")
 
 
 @task(retries=0)

@@ -236,10 +236,10 @@ async def test_a_failure_is_tried_again(bench: Bench, tenant: uuid.UUID, name: s
 
 
 async def test_what_is_hopeless_is_tried_once(bench: Bench, tenant: uuid.UUID) -> None:
-    """It is a dead letter at once, with its reason, and can be requeued as any other."""
+    """It is a dead letter at once, with its reason as far as it can be stored, and can be requeued as any other."""
     handle = await bench.put(tenant, chores.hopeless)
     state = await handle.wait(20)
-    assert (state.status, state.error) == (Status.dead, "HopelessError: there is nobody of that name")
+    assert (state.status, state.error) == (Status.dead, r"HopelessError: there is no Empf\udce4nger of that name")
     assert (await bench.entry(handle)).attempts == 1
 
 
