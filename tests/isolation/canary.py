@@ -150,11 +150,17 @@ async def permissions(owner: Caller) -> list[str]:
     return found
 
 
-async def try_everything(watch: Watch, operation: Operation, who: str, caller: Caller) -> None:
-    """Call an operation as somebody, with every documented parameter: each alone, each two, and all at once."""
-    choices = await choices_of(watch, operation, caller)
-    for values in combinations(choices):
-        await watch.call(caller, operation, {("header", "Authorization"): f"Bearer {caller.token}"} | values, who)
+async def try_everything(watch: Watch, operation: Operation, who: str, caller: Caller) -> bool:
+    """Call an operation as somebody, with every documented parameter: each alone, each two, and all at once.
+
+    Return whether any of it was done.
+    """
+    choices, signed = (
+        await choices_of(watch, operation, caller),
+        {("header", "Authorization"): f"Bearer {caller.token}"},
+    )
+    answers = [await watch.call(caller, operation, signed | values, who) for values in combinations(choices)]
+    return any(answer.is_success for answer in answers)
 
 
 async def choices_of(watch: Watch, operation: Operation, caller: Caller) -> dict[tuple[str, str], list[Any]]:
