@@ -1,4 +1,4 @@
-"""A copy of the project to which the blocks of `docs/how-to.md` are applied."""
+"""A copy of the project to which the blocks of a page are applied."""
 
 import re
 import shutil
@@ -35,10 +35,15 @@ def apply_page(place: Path) -> None:
         path.write_text(text.replace("0098", head), encoding="utf-8")
     (place / "app" / "modules" / "postcards" / "__init__.py").write_text('"""Postcards."""\n', encoding="utf-8")
     for name, hunks in changed:
-        text = (place / name).read_text(encoding="utf-8")
-        for hunk in hunks.split("@@\n"):
-            lines = hunk.splitlines(keepends=True)
-            before = "".join(line[1:] or "\n" for line in lines if line[0] != "+")
-            assert text.count(before) == 1, f"{name} has no such place, or several:\n{before}"
-            text = text.replace(before, "".join(line[1:] or "\n" for line in lines if line[0] != "-"))
-        (place / name).write_text(text, encoding="utf-8")
+        change(place / name, hunks)
+
+
+def change(path: Path, hunks: str) -> None:
+    """Apply changes to a file: lines with + and -, between lines that stand there once; `@@` parts places."""
+    text = path.read_text(encoding="utf-8")
+    for hunk in hunks.split("@@\n"):
+        lines = hunk.splitlines(keepends=True)
+        before = "".join(line[1:] or "\n" for line in lines if line[0] != "+")
+        assert text.count(before) == 1, f"{path} has no such place, or several:\n{before}"
+        text = text.replace(before, "".join(line[1:] or "\n" for line in lines if line[0] != "-"))
+    path.write_text(text, encoding="utf-8")
