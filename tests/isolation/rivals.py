@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import orjson
 from httpx2 import Response
@@ -45,12 +46,12 @@ class Rival:
     marker: str
     rows: Rows
 
-    @property
+    @cached_property
     def ids(self) -> list[str]:
         """Return every identifier that the rows hold: their own, and those of what and whom they tell of."""
         return sorted(set(UUID.findall(orjson.dumps(self.rows).decode())))
 
-    @property
+    @cached_property
     def baits(self) -> list[str]:
         """Return two identifiers of each column of each table, the first and the last: what is tried in calls.
 

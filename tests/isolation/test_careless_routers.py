@@ -85,8 +85,15 @@ async def name(project_id: uuid.UUID, ctx: CurrentContext) -> str:
 async def leaks_by_path(cluster: Cluster, *, policies: bool) -> dict[str, list[str]]:
     """Return what the generated check finds in an application that has these routers as well."""
     async with open_lane(cluster, policies=policies, routers=[*ROUTERS, careless, careful]) as lane:
-        added = [one for one in operations_of(lane.app.openapi()) if one.path.startswith("/care")]
-        return {one.path: await leaks_of(one, lane, await furnish(lane)) for one in added}
+        found: dict[str, list[str]] = {}
+        rival = None
+        for one in operations_of(lane.app.openapi()):
+            if one.path.startswith("/care"):
+                rival = rival or await furnish(lane)
+                leaks = found[one.path] = await leaks_of(one, lane, rival)
+                # Whom somebody changed is no measure for the next one.
+                rival = None if leaks else rival
+        return found
 
 
 async def test_careless_routes_are_found_by_standing_in_the_document(cluster: Cluster) -> None:
