@@ -82,6 +82,12 @@ class ProviderRefusedError(UnavailableError):
     code = "payment_provider_refused"
 
 
+class PaymentMethodDeclinedError(ConflictError):
+    """The payment provider does not take this payment method."""
+
+    code = "payment_method_declined"
+
+
 class AttemptForgottenError(ConflictError):
     """This attempt is too old to be sent again: look at the provider whether it was made, and note it by hand."""
 

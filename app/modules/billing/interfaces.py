@@ -47,7 +47,10 @@ class PaymentProvider(Protocol):
     """
 
     async def enrol(self, tenant_id: uuid.UUID, customer: Customer) -> str:
-        """Make a customer known together with their payment method; return what the provider calls them."""
+        """Make a customer known together with their payment method; return what the provider calls them.
+
+        Raises `PaymentMethodDeclinedError`, in words for the customer, for a method that is not taken.
+        """
 
     async def charge(self, charge: Charge) -> Receipt:
         """Take the money, without the customer being there."""

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from app.modules.billing.adapters.stripe import sign
 
 KEY = "sk_test_of_the_suite"
+CARD_DECLINED = {"type": "card_error", "code": "card_declined", "message": "Your card was declined."}
 
 
 class FakeStripe:
@@ -55,8 +56,12 @@ class FakeStripe:
 
     def customer(self, values: dict[str, str]) -> tuple[int, dict[str, Any]]:
         """Make a customer and attach the payment method."""
-        made = f"cus_{len(self.calls)}"
-        self.attached[values["payment_method"]] = made
+        method, made = values["payment_method"], f"cus_{len(self.calls)}"
+        if method == "pm_card_chargeDeclined":
+            return 402, {"error": CARD_DECLINED}
+        if method == "pm_missing":
+            return 400, fault("invalid_request_error", f"No such PaymentMethod: '{method}'", code="resource_missing")
+        self.attached[method] = made
         return 200, {"id": made, "object": "customer"}
 
     def intent(self, values: dict[str, str]) -> tuple[int, dict[str, Any]]:
@@ -64,16 +69,15 @@ class FakeStripe:
         method, intent = values["payment_method"], f"pi_{len(self.calls)}"
         if self.attached.get(method) != values["customer"] or values["off_session"] != "true":
             return 400, fault("invalid_request_error", "The payment method is not the customer's")
-        if method == "pm_card_chargeDeclined":
-            error = {"type": "card_error", "code": "card_declined", "message": "Your card was declined."}
-            return 402, {"error": {**error, "payment_intent": {"id": intent}}}
+        if method == "pm_card_chargeCustomerFail":
+            return 402, {"error": {**CARD_DECLINED, "payment_intent": {"id": intent}}}
         states = {"pm_processing": "processing", "pm_card_authenticationRequired": "requires_action"}
         return 200, {"id": intent, "object": "payment_intent", "status": states.get(method, "succeeded")}
 
 
-def fault(kind: str, message: str) -> dict[str, Any]:
+def fault(kind: str, message: str, **more: str) -> dict[str, Any]:
     """Return the body of an error."""
-    return {"error": {"type": kind, "message": message}}
+    return {"error": {"type": kind, "message": message, **more}}
 
 
 def event(kind: str, invoice: dict[str, Any], tenant_id: object, **changes: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """An attempt is made once, whatever happens between its beginning and its end."""
 
 import uuid
+from typing import Any
 
 import pytest
 from httpx2 import ASGITransport
@@ -23,41 +24,59 @@ class LosesAnswers(StripePayments):
         raise ConnectionResetError
 
 
-async def issue(office: Office) -> uuid.UUID:
-    """Issue an invoice that was not paid at the first attempt, and is due again to a customer who has money now."""
-    invoice = await office.invoice_of(await office.subscribe(DECLINED))
+async def issue(office: Office, method: str = GOOD) -> dict[str, Any]:
+    """Issue an invoice of an active subscription that is due now, to a customer who has this payment method."""
+    invoice = await office.invoice_of(await office.subscribe(None))
     path = f"/billing/customers/{invoice['customer_id']}"
-    assert (await office.owner.call("PATCH", path, json={"payment_method": GOOD})).is_success
-    await office.rewind(days=1, seconds=1)
-    return uuid.UUID(invoice["id"])
+    assert (await office.owner.call("PATCH", path, json={"payment_method": method})).is_success
+    await office.rewind(days=14, seconds=1)
+    return invoice
 
 
-async def collect(office: Office, invoice_id: uuid.UUID, fake: FakeStripe, kind: type[StripePayments]) -> None:
+async def collect(office: Office, invoice: dict[str, Any], fake: FakeStripe, kind: type[StripePayments]) -> None:
     """Make an attempt by Stripe."""
     provider = kind(SecretStr(KEY), "https://api.stripe.test", 5.0, ASGITransport(fake))
     async with office.work.begin(tenant_id=office.owner.tenant_id) as ctx:
-        await CollectionService(ctx, provider).collect(invoice_id)
+        await CollectionService(ctx, provider).collect(uuid.UUID(invoice["id"]))
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [(DECLINED, "Your card was declined."), ("pm_missing", "The payment method is not known any more.")],
+)
+async def test_a_method_that_stripe_does_not_take_is_a_payment_that_failed(
+    office: Office, method: str, reason: str
+) -> None:
+    """Refused when the customer is made, not when money is asked for: the invoice is due again all the same."""
+    invoice = await issue(office, method)
+    await collect(office, invoice, FakeStripe(), StripePayments)
+    seen = await office.get(f"/invoices/{invoice['id']}")
+    assert (seen["status"], seen["attempts"], seen["failure"]) == ("open", 1, reason)
+    assert seen["retry_at"] is not None
+    assert (await office.get(f"/subscriptions/{invoice['subscription_id']}"))["status"] == "past_due"
+    unpaid = "select count(*) from audit_entries where tenant_id = :tenant and action = 'invoice.unpaid'"
+    assert await office.cluster.rows(office.database, unpaid, tenant=office.owner.tenant_id) == [(1,)]
 
 
 async def test_a_lost_answer_is_asked_for_again_and_nobody_pays_twice(office: Office) -> None:
     """The attempt under way is found, and sent with the same key."""
-    fake, invoice_id = FakeStripe(), await issue(office)
+    fake, invoice = FakeStripe(), await issue(office)
     with pytest.raises(ConnectionResetError):
-        await collect(office, invoice_id, fake, LosesAnswers)
-    assert (await office.post(f"/invoices/{invoice_id}/void", 409))["code"] == "payment_pending"
+        await collect(office, invoice, fake, LosesAnswers)
+    assert (await office.post(f"/invoices/{invoice['id']}/void", 409))["code"] == "payment_pending"
     for _ in range(2):
-        await collect(office, invoice_id, fake, StripePayments)
+        await collect(office, invoice, fake, StripePayments)
     assert [path for path, _ in fake.calls].count("/v1/payment_intents") == 1
-    invoice = await office.get(f"/invoices/{invoice_id}")
-    assert (invoice["status"], invoice["attempts"], invoice["payment"]) == ("paid", 2, "pi_2")
+    seen = await office.get(f"/invoices/{invoice['id']}")
+    assert (seen["status"], seen["attempts"], seen["payment"]) == ("paid", 1, "pi_2")
 
 
 async def test_an_attempt_whose_key_is_forgotten_is_not_made_again(office: Office) -> None:
     """A day later somebody must look; what they find they note by hand."""
-    fake, invoice_id = FakeStripe(), await issue(office)
+    fake, invoice = FakeStripe(), await issue(office)
     with pytest.raises(ConnectionResetError):
-        await collect(office, invoice_id, fake, LosesAnswers)
+        await collect(office, invoice, fake, LosesAnswers)
     await office.rewind(days=1)
     with pytest.raises(AttemptForgottenError):
-        await collect(office, invoice_id, fake, StripePayments)
-    assert (await office.post(f"/invoices/{invoice_id}/payments", reference="pi_2"))["status"] == "paid"
+        await collect(office, invoice, fake, StripePayments)
+    assert (await office.post(f"/invoices/{invoice['id']}/payments", reference="pi_2"))["status"] == "paid"

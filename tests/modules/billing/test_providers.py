@@ -9,7 +9,11 @@ from pydantic import SecretStr
 
 from app.modules.billing.adapters.providers import MemoryPayments
 from app.modules.billing.adapters.stripe import StripePayments
-from app.modules.billing.exceptions import ProviderRefusedError, ProviderUnavailableError
+from app.modules.billing.exceptions import (
+    PaymentMethodDeclinedError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+)
 from app.modules.billing.interfaces import Charge, Outcome, PaymentProvider
 from app.modules.billing.models import Currency, Customer, Money
 from tests.modules.billing.fake_stripe import KEY, FakeStripe
@@ -48,7 +52,7 @@ async def charged(provider: PaymentProvider, method: str, *, amount: int = 1189)
     [
         ("pm_card_visa", Outcome.succeeded, ""),
         ("pm_processing", Outcome.processing, ""),
-        ("pm_card_chargeDeclined", Outcome.declined, "Your card was declined."),
+        ("pm_card_chargeCustomerFail", Outcome.declined, "Your card was declined."),
     ],
 )
 async def test_a_charge_has_an_outcome_and_the_same_one_again(
@@ -59,6 +63,12 @@ async def test_a_charge_has_an_outcome_and_the_same_one_again(
     receipt = await provider.charge(charge)
     assert (receipt.outcome, receipt.reason) == (outcome, reason)
     assert await provider.charge(charge) == receipt
+
+
+async def test_a_card_can_be_declined_before_it_is_charged(provider: PaymentProvider) -> None:
+    """The provider tries a card that it has not seen, and the customer is told what it says."""
+    with pytest.raises(PaymentMethodDeclinedError, match=r"^Your card was declined\.$"):
+        await charged(provider, "pm_card_chargeDeclined")
 
 
 async def test_another_attempt_is_another_charge(provider: PaymentProvider) -> None:

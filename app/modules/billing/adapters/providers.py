@@ -6,6 +6,7 @@ from functools import cache
 from app.config import settings
 from app.modules.billing.adapters.stripe import StripePayments
 from app.modules.billing.exceptions import (
+    PaymentMethodDeclinedError,
     PaymentsNotConfiguredError,
     ProviderRefusedError,
     ProviderUnavailableError,
@@ -20,8 +21,8 @@ DECLINED = "Your card was declined."
 class MemoryPayments:
     """Keeps what it was asked, by key. Stripe's own names for tests mean here what they mean there.
 
-    `pm_card_chargeDeclined` is declined, `pm_processing` is decided later, `pm_unavailable` finds nobody at home; every
-    other payment method has money.
+    `pm_card_chargeDeclined` is declined as soon as it is seen, `pm_card_chargeCustomerFail` when it is charged;
+    `pm_processing` is decided later, `pm_unavailable` finds nobody at home; every other payment method has money.
     """
 
     def __init__(self) -> None:
@@ -29,6 +30,8 @@ class MemoryPayments:
 
     async def enrol(self, tenant_id: uuid.UUID, customer: Customer) -> str:  # noqa: ARG002 - the protocol's
         """Return a name that is the same each time."""
+        if customer.payment_method == "pm_card_chargeDeclined":
+            raise PaymentMethodDeclinedError(DECLINED)
         return f"cus_{customer.id.hex}"
 
     async def charge(self, charge: Charge) -> Receipt:
@@ -43,7 +46,7 @@ class MemoryPayments:
 
 def decided(charge: Charge) -> Receipt:
     """Return what comes of a charge."""
-    if charge.payment_method == "pm_card_chargeDeclined":
+    if charge.payment_method == "pm_card_chargeCustomerFail":
         return Receipt(outcome=Outcome.declined, reason=DECLINED)
     outcome = Outcome.processing if charge.payment_method == "pm_processing" else Outcome.succeeded
     return Receipt(outcome=outcome, reference=f"pi_{charge.key}")

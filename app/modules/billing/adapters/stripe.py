@@ -16,6 +16,7 @@ from httpx2 import AsyncBaseTransport, AsyncClient, HTTPError, Response
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from app.modules.billing.exceptions import (
+    PaymentMethodDeclinedError,
     ProviderRefusedError,
     ProviderUnavailableError,
     WebhookRefusedError,
@@ -29,6 +30,9 @@ TOLERANCE = dt.timedelta(minutes=5)
 """How old a signature may be, or how far ahead of our clock: what was overheard is not sent again later."""
 
 CARD_REFUSED = 402
+ASKED_WRONG, MISSING = 400, "resource_missing"
+"""Status and code for what Stripe does not know: a method that was removed there, or is another account's."""
+
 WORTH_ANOTHER_TRY = frozenset({409, 425, 429})
 """Statuses below 500 that pass: the same key is under way, or there were too many calls."""
 
@@ -42,13 +46,18 @@ class StripePayments:
         self.key, self.url, self.timeout, self.transport = key, url, timeout, transport
 
     async def enrol(self, tenant_id: uuid.UUID, customer: Customer) -> str:
-        """Make a customer of Stripe's that has the payment method; another customer's it does not hand out."""
+        """Make a customer of Stripe's that has the payment method; another customer's it does not hand out.
+
+        Attached, a card is tried: here, too, it may be refused.
+        """
         values = {
             "payment_method": customer.payment_method or "",
             "metadata[tenant_id]": str(tenant_id),
             "metadata[customer_id]": str(customer.id),
         }
         answer = await self.post("/v1/customers", values, f"{customer.id}:{customer.payment_method}")
+        if refused := declined(answer):
+            raise PaymentMethodDeclinedError(refused.reason)
         return str(accepted(answer, "id")["id"])
 
     async def charge(self, charge: Charge) -> Receipt:
@@ -67,9 +76,7 @@ class StripePayments:
             "metadata[attempt]": str(charge.attempt),
         }
         answer = await self.post("/v1/payment_intents", values, charge.key)
-        if answer.status_code == CARD_REFUSED:
-            return declined(body_of(answer, "error")["error"])
-        return receipt_of(accepted(answer, "id", "status"))
+        return declined(answer) or receipt_of(accepted(answer, "id", "status"))
 
     async def post(self, path: str, values: dict[str, str], key: str) -> Response:
         """Send a form; raises `ProviderUnavailableError` for what may be sent again with the same key."""
@@ -131,10 +138,20 @@ def receipt_of(intent: dict[str, Any]) -> Receipt:
     return Receipt(outcome=Outcome.declined, reference=reference, reason="The payment must be confirmed by you.")
 
 
-def declined(error: dict[str, Any]) -> Receipt:
-    """Return the receipt of a card that was refused."""
-    reference = str(error.get("payment_intent", {}).get("id", ""))
-    return Receipt(outcome=Outcome.declined, reference=reference, reason=str(error.get("message", "Declined.")))
+def declined(answer: Response) -> Receipt | None:
+    """Return the receipt of a payment method that is refused, or that Stripe does not know; None for other answers.
+
+    What Stripe says of a card is for its holder; what it says of a method that is missing is for programmers.
+    """
+    if answer.status_code not in {CARD_REFUSED, ASKED_WRONG}:
+        return None
+    error = body_of(answer, "error")["error"]
+    if answer.status_code == CARD_REFUSED:
+        reference = str(error.get("payment_intent", {}).get("id", ""))
+        return Receipt(outcome=Outcome.declined, reference=reference, reason=str(error.get("message", "Declined.")))
+    if error.get("code") == MISSING:
+        return Receipt(outcome=Outcome.declined, reason="The payment method is not known any more.")
+    return None
 
 
 class Metadata(BaseModel):

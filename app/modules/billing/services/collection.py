@@ -5,7 +5,7 @@ import uuid
 from app.core.context import Context
 from app.db.exceptions import TenantViolationError
 from app.modules.billing.events import CustomerUpdated, InvoicePending
-from app.modules.billing.exceptions import AttemptForgottenError
+from app.modules.billing.exceptions import AttemptForgottenError, PaymentMethodDeclinedError
 from app.modules.billing.interfaces import Charge, Outcome, PaymentProvider, Receipt
 from app.modules.billing.models import Customer, Invoice
 from app.modules.billing.repository import CustomerRepository, InvoiceRepository
@@ -40,9 +40,7 @@ class CollectionService:
         invoice, customer = begun
         receipt, known = NO_METHOD, customer
         if customer.payment_method:
-            provider_id = customer.provider_id or await self.provider.enrol(self.tenant_id, customer)
-            known = customer.but(provider_id=provider_id)
-            receipt = await self.provider.charge(self._charge(invoice, known))
+            receipt, known = await self._ask(invoice, customer)
         await self._end(invoice, receipt, customer, known)
 
     async def _begin(self, invoice_id: uuid.UUID) -> tuple[Invoice, Customer] | None:
@@ -59,6 +57,15 @@ class CollectionService:
             elif invoice.is_forgotten(now):
                 raise AttemptForgottenError
             return invoice, await CustomerRepository(first.session).load(invoice.customer_id)
+
+    async def _ask(self, invoice: Invoice, customer: Customer) -> tuple[Receipt, Customer]:
+        """Return what the provider says, which a customer whom it does not know has to meet first."""
+        try:
+            provider_id = customer.provider_id or await self.provider.enrol(self.tenant_id, customer)
+        except PaymentMethodDeclinedError as error:
+            return Receipt(outcome=Outcome.declined, reason=error.detail), customer
+        known = customer.but(provider_id=provider_id)
+        return await self.provider.charge(self._charge(invoice, known)), known
 
     def _charge(self, invoice: Invoice, customer: Customer) -> Charge:
         """Return what is asked of the provider."""
