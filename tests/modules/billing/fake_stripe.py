@@ -61,6 +61,8 @@ class FakeStripe:
             return 402, {"error": CARD_DECLINED}
         if method == "pm_missing":
             return 400, fault("invalid_request_error", f"No such PaymentMethod: '{method}'", code="resource_missing")
+        if method in self.attached:
+            return 400, fault("invalid_request_error", "The payment method is another customer's already")
         self.attached[method] = made
         return 200, {"id": made, "object": "customer"}
 

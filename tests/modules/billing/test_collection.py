@@ -24,6 +24,14 @@ class LosesAnswers(StripePayments):
         raise ConnectionResetError
 
 
+class Breaks(StripePayments):
+    """Stripe over a line that breaks before money is asked for."""
+
+    async def charge(self, charge: Charge) -> Receipt:  # noqa: ARG002 - it does not come to that
+        """Fail."""
+        raise ConnectionResetError
+
+
 async def issue(office: Office, method: str = GOOD) -> dict[str, Any]:
     """Issue an invoice of an active subscription that is due now, to a customer who has this payment method."""
     invoice = await office.invoice_of(await office.subscribe(None))
@@ -80,3 +88,14 @@ async def test_an_attempt_whose_key_is_forgotten_is_not_made_again(office: Offic
     with pytest.raises(AttemptForgottenError):
         await collect(office, invoice, fake, StripePayments)
     assert (await office.post(f"/invoices/{invoice['id']}/payments", reference="pi_2"))["status"] == "paid"
+
+
+async def test_a_customer_whom_stripe_knows_is_not_made_again(office: Office) -> None:
+    """Though the charge failed and the keys are forgotten: Stripe attaches a payment method to one customer only."""
+    fake, invoice = FakeStripe(), await issue(office)
+    with pytest.raises(ConnectionResetError):
+        await collect(office, invoice, fake, Breaks)
+    fake.seen.clear()
+    await collect(office, invoice, fake, StripePayments)
+    assert [path for path, _ in fake.calls] == ["/v1/customers", "/v1/payment_intents"]
+    assert (await office.get(f"/invoices/{invoice['id']}"))["status"] == "paid"

@@ -38,10 +38,8 @@ class CollectionService:
         if begun is None:
             return
         invoice, customer = begun
-        receipt, known = NO_METHOD, customer
-        if customer.payment_method:
-            receipt, known = await self._ask(invoice, customer)
-        await self._end(invoice, receipt, customer, known)
+        receipt = await self._ask(invoice, customer) if customer.payment_method else NO_METHOD
+        await self._end(invoice, receipt)
 
     async def _begin(self, invoice_id: uuid.UUID) -> tuple[Invoice, Customer] | None:
         """Return the invoice with an attempt under way, committed, and whom it charges."""
@@ -58,14 +56,25 @@ class CollectionService:
                 raise AttemptForgottenError
             return invoice, await CustomerRepository(first.session).load(invoice.customer_id)
 
-    async def _ask(self, invoice: Invoice, customer: Customer) -> tuple[Receipt, Customer]:
+    async def _ask(self, invoice: Invoice, customer: Customer) -> Receipt:
         """Return what the provider says, which a customer whom it does not know has to meet first."""
         try:
-            provider_id = customer.provider_id or await self.provider.enrol(self.tenant_id, customer)
+            provider_id = customer.provider_id or await self._enrol(customer)
         except PaymentMethodDeclinedError as error:
-            return Receipt(outcome=Outcome.declined, reason=error.detail), customer
-        known = customer.but(provider_id=provider_id)
-        return await self.provider.charge(self._charge(invoice, known)), known
+            return Receipt(outcome=Outcome.declined, reason=error.detail)
+        return await self.provider.charge(self._charge(invoice, customer.but(provider_id=provider_id)))
+
+    async def _enrol(self, customer: Customer) -> str:
+        """Return what the provider calls a customer, kept whatever comes next: it takes a payment method once."""
+        provider_id = await self.provider.enrol(self.tenant_id, customer)
+        async with self.ctx.separate() as beside:
+            customers = CustomerRepository(beside.session)
+            before = await customers.load(customer.id, locked=True)
+            if before.payment_method == customer.payment_method:
+                after = before.but(provider_id=provider_id)
+                await customers.save(after)
+                await announce(beside, CustomerUpdated, before, after)
+        return provider_id
 
     def _charge(self, invoice: Invoice, customer: Customer) -> Charge:
         """Return what is asked of the provider."""
@@ -78,19 +87,10 @@ class CollectionService:
             payment_method=customer.payment_method or "",
         )
 
-    async def _end(self, invoice: Invoice, receipt: Receipt, before: Customer, after: Customer) -> None:
+    async def _end(self, invoice: Invoice, receipt: Receipt) -> None:
         """Write down how the attempt ended; of one that is not decided yet the webhook tells."""
-        if after != before:
-            await self._remember(before, after)
         payments = PaymentService(self.ctx)
         if receipt.outcome is Outcome.succeeded:
             await payments.succeeded(invoice.id, receipt.reference, invoice.total)
         elif receipt.outcome is Outcome.declined:
             await payments.failed(invoice.id, invoice.pending or "", receipt.reason)
-
-    async def _remember(self, before: Customer, after: Customer) -> None:
-        """Keep what the provider calls a customer, unless they were changed meanwhile."""
-        customers = CustomerRepository(self.ctx.session)
-        if await customers.load(after.id, locked=True) == before:
-            await customers.save(after)
-            await announce(self.ctx, CustomerUpdated, before, after)
