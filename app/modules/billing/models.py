@@ -94,6 +94,9 @@ INVOICE_MOVES: dict[tuple[InvoiceStatus, str], InvoiceStatus] = {
 LIFE_OF_A_KEY = dt.timedelta(hours=20)
 """How long the payment provider knows an attempt again, with some hours to spare."""
 
+LONGEST_ATTEMPT = dt.timedelta(hours=1)
+"""After how long nobody works on an attempt any more: its task has ended, or is dead after all its retries."""
+
 
 class Entity(BaseModel):
     """Parent of the entities."""

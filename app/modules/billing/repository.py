@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.core.context import Context
@@ -28,6 +28,8 @@ from app.modules.billing.exceptions import (
 )
 from app.modules.billing.models import (
     INVOICE_MOVES,
+    LIFE_OF_A_KEY,
+    LONGEST_ATTEMPT,
     SUBSCRIPTION_MOVES,
     Customer,
     Identified,
@@ -182,11 +184,19 @@ class InvoiceRepository(EntityRepository[InvoiceRow, Invoice, InvoiceDetail]):
         return await self.page(query, statement, NEWEST, InvoiceResponse)
 
     async def due(self, now: dt.datetime) -> Sequence[uuid.UUID]:
-        """Return those that are to be collected."""
+        """Return those that are to be collected: an attempt is to begin, or was left under way by who asked in vain.
+
+        The latter as long as the provider knows the attempt again. One that it has not decided yet is among them: to
+        ask for that once more changes nothing.
+        """
         collectable = {status for status, move in INVOICE_MOVES if move == "collect"}
-        due = InvoiceRow.retry_at <= now, InvoiceRow.status.in_(collectable)
-        found = select(InvoiceRow.id).where(*due).order_by(InvoiceRow.retry_at).limit(MOST_DUE)
-        return (await self.session.scalars(found)).all()
+        left = and_(
+            InvoiceRow.pending.is_not(None),
+            InvoiceRow.attempted_at.between(now - LIFE_OF_A_KEY, now - LONGEST_ATTEMPT),
+        )
+        found = select(InvoiceRow.id).where(InvoiceRow.status.in_(collectable), or_(InvoiceRow.retry_at <= now, left))
+        since = func.coalesce(InvoiceRow.retry_at, InvoiceRow.attempted_at)
+        return (await self.session.scalars(found.order_by(since).limit(MOST_DUE))).all()
 
     async def _lines(self, invoice_id: uuid.UUID) -> Sequence[LineRow]:
         """Return the rows of its lines, in their order."""

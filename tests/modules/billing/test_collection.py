@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from app.modules.billing.adapters.stripe import StripePayments
 from app.modules.billing.exceptions import AttemptForgottenError
 from app.modules.billing.interfaces import Charge, Receipt
-from app.modules.billing.services import CollectionService
+from app.modules.billing.services import CalendarService, CollectionService
 from tests.modules.billing.fake_stripe import KEY, FakeStripe
 from tests.modules.billing.support import DECLINED, GOOD, Office
 
@@ -99,3 +99,19 @@ async def test_a_customer_whom_stripe_knows_is_not_made_again(office: Office) ->
     await collect(office, invoice, fake, StripePayments)
     assert [path for path, _ in fake.calls] == ["/v1/customers", "/v1/payment_intents"]
     assert (await office.get(f"/invoices/{invoice['id']}"))["status"] == "paid"
+
+
+async def test_an_attempt_that_was_left_under_way_goes_on_by_itself(office: Office) -> None:
+    """Stripe was away until the task was dead: found after an hour, and as long as the key keeps it from being two."""
+    invoice = await issue(office)
+    with pytest.raises(ConnectionResetError):
+        await collect(office, invoice, FakeStripe(), Breaks)
+    found = []
+    for hours in (0.9, 20.1 - 0.9, 19.9 - 20.1, 1.1 - 19.9):
+        await office.rewind(hours=hours)
+        async with office.work.begin(tenant_id=office.owner.tenant_id, read_only=True) as ctx:
+            found.append((await CalendarService(ctx).due()).invoices)
+    assert found == [[], [], [uuid.UUID(invoice["id"])], [uuid.UUID(invoice["id"])]]
+    await office.strike()
+    seen = await office.get(f"/invoices/{invoice['id']}")
+    assert (seen["status"], seen["attempts"]) == ("paid", 1)
