@@ -291,7 +291,7 @@ class Invoice(Identified):
         """Return the invoice after it was withdrawn; raises `PaymentPendingError` while it may still be paid."""
         if self.pending and not self.is_forgotten(now):
             raise PaymentPendingError
-        return self.moved("void", retry_at=None, pending=None)
+        return self.moved("void", retry_at=None, pending=None, failure=None)
 
     def failed(self, reason: str, days: Sequence[int], now: dt.datetime) -> Self:
         """Return the invoice after an attempt that failed: due again by the schedule, or written off at its end."""

@@ -34,6 +34,7 @@ from app.modules.billing.models import (
     Customer,
     Identified,
     Invoice,
+    InvoiceStatus,
     Plan,
     Subscription,
 )
@@ -197,6 +198,12 @@ class InvoiceRepository(EntityRepository[InvoiceRow, Invoice, InvoiceDetail]):
         found = select(InvoiceRow.id).where(InvoiceRow.status.in_(collectable), or_(InvoiceRow.retry_at <= now, left))
         since = func.coalesce(InvoiceRow.retry_at, InvoiceRow.attempted_at)
         return (await self.session.scalars(found.order_by(since).limit(MOST_DUE))).all()
+
+    async def has_failed(self, subscription_id: uuid.UUID) -> bool:
+        """Tell whether an invoice of a subscription is owed that could not be collected."""
+        owed = InvoiceRow.status == InvoiceStatus.open, InvoiceRow.failure.is_not(None)
+        found = select(InvoiceRow.id).where(InvoiceRow.subscription_id == subscription_id, *owed).limit(1)
+        return await self.session.scalar(found) is not None
 
     async def _lines(self, invoice_id: uuid.UUID) -> Sequence[LineRow]:
         """Return the rows of its lines, in their order."""

@@ -169,8 +169,8 @@ class InvoiceRoutes:
     @router.post("/invoices/{invoice_id}/void")
     @access_control(BillingPermission.manage)
     async def void(self, invoice_id: uuid.UUID) -> InvoiceDetail:
-        """Withdraw an invoice that is not paid; its number stays taken."""
-        return await self.invoices.void(invoice_id)
+        """Withdraw an invoice that is not paid; its number stays taken, and its subscription goes on."""
+        return await self.payments.void(invoice_id)
 
     @router.post("/invoices/{invoice_id}/payments")
     @access_control(BillingPermission.manage)

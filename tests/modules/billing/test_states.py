@@ -119,7 +119,8 @@ def test_what_is_pending_is_not_voided_until_its_key_is_forgotten() -> None:
     with pytest.raises(PaymentPendingError):
         found.voided(NOW)
     assert found.voided(NOW + dt.timedelta(days=1)).status == "void"
-    assert found.failed("no money", SCHEDULE, NOW).voided(NOW).status == "void"
+    voided = found.failed("no money", SCHEDULE, NOW).voided(NOW)
+    assert (voided.status, voided.failure) == ("void", None)
 
 
 def test_an_invoice_over_nothing_is_paid_at_once() -> None:

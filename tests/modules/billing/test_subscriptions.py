@@ -73,6 +73,16 @@ async def test_who_pays_late_goes_on(office: Office) -> None:
     assert (await office.get(f"/subscriptions/{subscription_id}"))["status"] == "active"
 
 
+async def test_who_owes_nothing_any_more_goes_on(office: Office) -> None:
+    """The invoice that failed is withdrawn: the subscription is billed again when its next period begins."""
+    subscription_id = await office.subscribe(DECLINED)
+    invoice = await office.invoice_of(subscription_id)
+    assert (await office.post(f"/invoices/{invoice['id']}/void"))["failure"] is None
+    assert (await office.get(f"/subscriptions/{subscription_id}"))["status"] == "active"
+    await office.pass_time(days=32)
+    assert [one["status"] for one in (await office.get("/invoices"))["items"]] == ["open", "void"]
+
+
 async def test_who_pays_by_transfer_has_time(office: Office) -> None:
     """Nothing is wrong until the invoice is due; then a mail says so."""
     await office.subscribe(None)

@@ -67,6 +67,30 @@ async def test_a_failure_that_comes_after_the_payment_changes_nothing(office: Of
     assert subscription["status"] == "active"
 
 
+async def test_a_rest_is_no_way_out_of_owing(office: Office, client: AsyncClient) -> None:
+    """The payment fails meanwhile: resumed, the subscription is past due, and not billed anew until that is settled."""
+    invoice = await pending(office)
+    path = f"/subscriptions/{invoice['subscription_id']}"
+    await office.post(f"{path}/pause")
+    await office.rewind(days=100)
+    await send(client, event("payment_failed", invoice, office.owner.tenant_id))
+    assert (await office.post(f"{path}/resume"))["status"] == "past_due"
+    assert len((await office.get("/invoices"))["items"]) == 1
+
+
+async def test_who_owes_two_invoices_is_past_due_until_neither_is_owed(office: Office, client: AsyncClient) -> None:
+    """Both fail late, after the second period began; one is withdrawn, the other paid."""
+    first = await pending(office)
+    await office.pass_time(days=32)
+    second, path = await office.invoice_of(first["subscription_id"]), f"/subscriptions/{first['subscription_id']}"
+    for invoice in (first, second):
+        await send(client, event("payment_failed", invoice, office.owner.tenant_id))
+    await office.post(f"/invoices/{first['id']}/void")
+    assert (await office.get(path))["status"] == "past_due"
+    await office.post(f"/invoices/{second['id']}/payments", reference="statement 7")
+    assert (await office.get(path))["status"] == "active"
+
+
 @pytest.mark.parametrize("changes", [{"id": "pi_other"}, {"amount_received": 1, "id": "pi_less"}])
 async def test_money_that_nothing_waits_for_is_not_overlooked(
     office: Office, client: AsyncClient, changes: dict[str, Any]

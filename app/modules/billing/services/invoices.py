@@ -4,7 +4,7 @@ import uuid
 
 from app.core.context import Context
 from app.modules.billing.builders import collect_at, priced
-from app.modules.billing.events import InvoiceDrafted, InvoiceIssued, InvoiceVoided
+from app.modules.billing.events import InvoiceDrafted, InvoiceIssued
 from app.modules.billing.models import Customer, Invoice, Line
 from app.modules.billing.repository import CustomerRepository, InvoiceRepository, LedgerRepository
 from app.modules.billing.schemas import InvoiceCreate, InvoiceDetail, InvoiceQuery, InvoiceResponse
@@ -58,11 +58,3 @@ class InvoiceService:
         invoice = draft.issued(await self.ledger.next_number(), now, collect_at(customer, now))
         await self.invoices.save(invoice)
         await announce(self.ctx, InvoiceIssued, draft, invoice)
-
-    async def void(self, invoice_id: uuid.UUID) -> InvoiceDetail:
-        """Withdraw an invoice, which keeps its number; raises `IllegalMoveError` and `PaymentPendingError`."""
-        before = await self.invoices.load(invoice_id, locked=True)
-        after = before.voided(utcnow())
-        await self.invoices.save(after)
-        await announce(self.ctx, InvoiceVoided, before, after)
-        return await self.invoices.show(invoice_id)

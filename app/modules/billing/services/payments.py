@@ -4,7 +4,7 @@ import uuid
 
 from app.config import settings
 from app.core.context import Context
-from app.modules.billing.events import InvoicePaid, InvoiceUnpaid, PaymentStray
+from app.modules.billing.events import InvoicePaid, InvoiceUnpaid, InvoiceVoided, PaymentStray
 from app.modules.billing.models import INVOICE_MOVES, Invoice, InvoiceStatus, Money
 from app.modules.billing.repository import InvoiceRepository
 from app.modules.billing.schemas import InvoiceDetail
@@ -23,6 +23,15 @@ class PaymentService:
     async def record(self, invoice_id: uuid.UUID, reference: str) -> InvoiceDetail:
         """Note a payment that came another way; raises `IllegalMoveError` for an invoice that nobody owes."""
         await self._pay(await self.invoices.load(invoice_id, locked=True), reference)
+        return await self.invoices.show(invoice_id)
+
+    async def void(self, invoice_id: uuid.UUID) -> InvoiceDetail:
+        """Withdraw an invoice, which keeps its number; raises `IllegalMoveError` and `PaymentPendingError`."""
+        before = await self.invoices.load(invoice_id, locked=True)
+        after = before.voided(utcnow())
+        await self.invoices.save(after)
+        await announce(self.ctx, InvoiceVoided, before, after)
+        await self.subscriptions.settle(after.subscription_id)
         return await self.invoices.show(invoice_id)
 
     async def succeeded(self, invoice_id: uuid.UUID, reference: str, received: Money) -> None:
@@ -48,8 +57,8 @@ class PaymentService:
         await self.subscriptions.follow(after.subscription_id, "cancel" if over else "miss")
 
     async def _pay(self, before: Invoice, reference: str) -> None:
-        """Settle an invoice; its subscription catches up."""
+        """Note that an invoice is paid; its subscription catches up."""
         after = before.paid(reference, utcnow())
         await self.invoices.save(after)
         await announce(self.ctx, InvoicePaid, before, after)
-        await self.subscriptions.follow(after.subscription_id, "settle")
+        await self.subscriptions.settle(after.subscription_id)

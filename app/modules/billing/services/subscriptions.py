@@ -8,7 +8,12 @@ from app.modules.billing.builders import invoice_of_period
 from app.modules.billing.events import SubscriptionMoved, SubscriptionStarted
 from app.modules.billing.exceptions import PlanArchivedError
 from app.modules.billing.models import SUBSCRIPTION_MOVES, Subscription, SubscriptionStatus
-from app.modules.billing.repository import CustomerRepository, PlanRepository, SubscriptionRepository
+from app.modules.billing.repository import (
+    CustomerRepository,
+    InvoiceRepository,
+    PlanRepository,
+    SubscriptionRepository,
+)
 from app.modules.billing.schemas import SubscriptionCreate, SubscriptionQuery, SubscriptionResponse
 from app.modules.billing.services.announcing import announce
 from app.modules.billing.services.invoices import InvoiceService
@@ -22,7 +27,7 @@ class SubscriptionService:
     def __init__(self, ctx: Context) -> None:
         self.ctx, self.subscriptions = ctx, SubscriptionRepository(ctx.session)
         self.plans, self.customers = PlanRepository(ctx.session), CustomerRepository(ctx.session)
-        self.invoices = InvoiceService(ctx)
+        self.invoices, self.owed = InvoiceService(ctx), InvoiceRepository(ctx.session)
 
     async def start(self, data: SubscriptionCreate) -> SubscriptionResponse:
         """Begin a subscription: on trial, or with the first invoice. Raises `PlanArchivedError`, and for what is not.
@@ -61,10 +66,12 @@ class SubscriptionService:
         return await self._save(before, before.moved("pause"))
 
     async def resume(self, subscription_id: uuid.UUID) -> SubscriptionResponse:
-        """End a rest; raises `IllegalMoveError`. What is due then is billed at once."""
+        """End a rest; raises `IllegalMoveError`. What is due then is billed at once, unless something is owed."""
         before = await self.subscriptions.load(subscription_id, locked=True)
         plan = await self.plans.load(before.plan_id)
         await self._save(before, before.resumed(plan.interval, utcnow()))
+        if await self.owed.has_failed(subscription_id):
+            await self.follow(subscription_id, "miss")
         await self.renew(subscription_id)
         return await self.subscriptions.show(subscription_id)
 
@@ -83,6 +90,17 @@ class SubscriptionService:
         await self.invoices.add(draft)
         await self._save(before, before.renewed(plan.interval))
         await self.invoices.issue(draft, customer)
+
+    async def settle(self, subscription_id: uuid.UUID | None) -> None:
+        """Let a subscription catch up, unless another invoice of it has failed.
+
+        That is asked under its lock: of two invoices that are settled at once, the later one finds none.
+        """
+        if subscription_id is None:
+            return
+        await self.subscriptions.load(subscription_id, locked=True)
+        if not await self.owed.has_failed(subscription_id):
+            await self.follow(subscription_id, "settle")
 
     async def follow(self, subscription_id: uuid.UUID | None, move: str) -> None:
         """Make the move that an invoice's payment means for its subscription, where its state knows it."""
