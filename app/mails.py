@@ -13,8 +13,6 @@ MAILS: dict[str, Letter] = {
     "verification": VerificationLetter(TOKEN),
     "changed": ChangedLetter(),
     "invitation": InvitationLetter("Harbour Studio", "member", 7, TOKEN),
-    "reminder": ReminderLetter(
-        "Ada", "Invoice 7", "Harbour Studio", "EUR 12.00", "the card was declined", "2026-01-02"
-    ),
+    "reminder": ReminderLetter("Invoice 7", "Harbour Studio", "EUR 12.00", "the card was declined", "2026-01-02"),
     "news": NewsLetter(NEWS["project.created"], "Website", "Harbour Studio"),
 }

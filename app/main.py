@@ -11,17 +11,15 @@ from starlette.middleware import Middleware
 from app.auth.dependencies import DatabaseGate
 from app.config import Settings, settings
 from app.console.site import PATHS, Console
-from app.core.limits import RateLimits
 from app.core.openapi import document
 from app.core.routing import Router, Serving, check_routers, check_routes
 from app.db.checks import refuse_unsafe
 from app.extensions import docs, logs, middleware, problems
 from app.extensions.leaving import Farewell, Leaving
-from app.extensions.ratelimit import RateLimiter
 from app.extensions.vault import looking_after_vault
 from app.hub import MessageHub
 from app.mails import MAILS
-from app.processes import Pools, Roles, announcing, inline, outside_world
+from app.processes import Pools, Roles, announcing, inline, outside_world, shared_limits
 from app.routes import PREFIX, REHEARSALS, ROUTERS
 from app.services import Services
 from app.services.mailer.letters import check_letters
@@ -46,9 +44,7 @@ def create_app(
     filter off.
     """
     logs.configure(config.log.level, config.log.format)
-    secret = config.need("auth.signing_keys")[0].get_secret_value().encode()
-    limits = RateLimits(config.limits, RateLimiter(config.broker.url, secret=secret))
-    services = services or outside_world(config)
+    services, limits = services or outside_world(config), shared_limits(config)
     address, roles = url or config.need("database.url"), Roles.of(config, url)
     pools = Pools.open(config, address, services=services, limits=limits, info=session_info)
     console = Console(config, pools.work) if config.server.console else None

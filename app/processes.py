@@ -23,6 +23,7 @@ from app.core.seals import Seals
 from app.core.unit_of_work import UnitOfWork
 from app.db.engine import create_engine
 from app.db.session import Database, Limits
+from app.extensions.ratelimit import RateLimiter
 from app.extensions.vault import looking_after_vault
 from app.hub import MessageHub
 from app.sections import as_role
@@ -81,6 +82,12 @@ def outside_world(config: Settings) -> Services:
         mailer=open_mailer(config.mail),
         files=open_store(config.files),
     )
+
+
+def shared_limits(config: Settings) -> RateLimits:
+    """Return the limits, counted in the broker together with all other processes, or by this one without a broker."""
+    secret = config.need("auth.signing_keys")[0].get_secret_value().encode()
+    return RateLimits(config.limits, RateLimiter(config.broker.url, secret=secret))
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,8 @@ async def work(config: Settings, *, grace: float = GRACE, queues: Sequence[str] 
     It serves `queues`, in this order, or all that there are.
     """
     broker, roles = config.need("broker.url"), Roles.of(config)
-    pools = Pools.open(in_background(config), roles.worker, services=outside_world(config))
+    services, limits = outside_world(config), shared_limits(config)
+    pools = Pools.open(in_background(config), roles.worker, services=services, limits=limits)
     connection = Redis.from_url(broker)
     async with looking_after_vault(config), announcing(pools, broker):
         worker = SealedWorker(
@@ -178,7 +186,8 @@ async def work(config: Settings, *, grace: float = GRACE, queues: Sequence[str] 
         async with until_signalled(partial(worker.request_stop, grace=grace)):
             await worker.work_async(logging_level="WARNING")
     connection.close()
-    await pools.work.services.close()
+    await limits.limiter.close()
+    await services.close()
     await pools.close()
 
 

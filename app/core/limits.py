@@ -79,6 +79,17 @@ class RateLimits:
             (self.rules["mail_address"], f"{purpose} {asked_from}"),
         )
 
+    async def may_mail(self, purpose: str, recipient: str) -> bool:
+        """Count a mail that follows from work and not from a call; tell whether its recipient has room for it.
+
+        The address was entered by people of some tenant, who need not know its reader: it is counted across all.
+        """
+        try:
+            await self.limiter.take((self.rules["mail_recipient"], f"{purpose} {recipient}"))
+        except RateLimitedError:
+            return False
+        return True
+
 
 def membership(claim: Claimant) -> str:
     """Return the key of a person, or of an API key, in a tenant."""

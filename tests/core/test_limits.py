@@ -19,6 +19,7 @@ from app.exceptions import RateLimitedError
 from app.extensions import logs
 from app.extensions.ratelimit import RateLimiter
 from app.main import create_app
+from app.processes import shared_limits
 from app.sections import BrokerSettings, LimitSettings
 from app.tenants.utils import API_KEY_PREFIX, new_token
 from tests.extensions.support import check_problem
@@ -190,3 +191,14 @@ async def test_mails_are_bounded() -> None:
         await limits.take_mail("forgot", f"b{number}@example.com", "198.51.100.1")
     with pytest.raises(RateLimitedError):
         await limits.take_mail("forgot", "c@example.com", "198.51.100.1")
+
+
+async def test_processes_count_together(broker: str) -> None:
+    """A mail that a worker sent is counted by the next worker, and by the API."""
+    config = limited(mail_recipient="1/hour").model_copy(update={"broker": BrokerSettings(url=broker)})
+    first, second, recipient = shared_limits(config), shared_limits(config), f"{uuid.uuid4().hex}@example.com"
+    assert await first.may_mail("remind", recipient)
+    assert not await second.may_mail("remind", recipient)
+    assert await second.may_mail("another purpose", recipient)
+    for one in (first, second):
+        await one.limiter.close()

@@ -54,10 +54,9 @@ def collect_at(customer: Customer, now: dt.datetime) -> dt.datetime:
     return now if customer.payment_method else now + dt.timedelta(days=settings.billing.due_days)
 
 
-def reminder(invoice: Invoice, customer: Customer, tenant: str) -> ReminderLetter:
-    """Return what tells a customer of a payment that failed."""
+def reminder(invoice: Invoice, tenant: str) -> ReminderLetter:
+    """Return what tells a customer of a payment that failed; without their name, which the tenant wrote."""
     return ReminderLetter(
-        name=customer.name,
         invoice=invoice.title,
         tenant=tenant,
         total=str(invoice.total),

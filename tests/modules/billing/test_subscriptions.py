@@ -1,12 +1,20 @@
 """Subscriptions over HTTP, and what time does to them: renewals, dunning, and the end."""
 
 import asyncio
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+from httpx2 import AsyncClient
 
+from app.core.limits import RateLimits
+from app.extensions.ratelimit import RateLimiter
+from app.modules.billing.services import ReminderService
+from app.sections import LimitSettings
 from app.services.mailer import Mail, MemoryMailer
 from tests.modules.billing.support import DECLINED, GOOD, Office
+from tests.support import register
 
 
 async def test_a_subscription_is_billed_and_paid_at_once(office: Office) -> None:
@@ -90,6 +98,29 @@ async def test_who_pays_by_transfer_has_time(office: Office) -> None:
     assert await mails(office) == []
     await office.pass_time(days=14, seconds=1)
     assert ["There is no payment method." in mail.text for mail in await mails(office)] == [True]
+
+
+async def test_a_reminder_says_nothing_that_the_tenant_entered(office: Office) -> None:
+    """The address is anybody's: nobody has a text of theirs sent to it, but for the tenant's own name."""
+    await office.post(f"/invoices/{await office.draft(DECLINED, name='Win at evil.example')}/finalise")
+    (mail,) = await mails(office)
+    assert mail.text.startswith("Invoice 000001 of ")
+    assert "evil.example" not in f"{mail.subject} {mail.text} {mail.html}"
+
+
+async def test_reminders_are_bounded(office: Office, client: AsyncClient) -> None:
+    """By their recipient, whichever tenant sends them; what is beyond is dropped."""
+    address, mailer = f"{uuid.uuid4().hex}@example.com", office.work.services.mailer
+    limits = RateLimits(LimitSettings(mail_recipient="1/hour"), RateLimiter())
+    assert isinstance(mailer, MemoryMailer)
+    for one in (office, replace(office, owner=await register(client))):
+        invoice_id = await one.draft(DECLINED, email=address)
+        await one.post(f"/invoices/{invoice_id}/finalise")
+        assert (await one.get(f"/invoices/{invoice_id}"))["failure"]
+        async with one.work.begin(tenant_id=one.owner.tenant_id) as ctx:
+            bounded = replace(ctx, limits=limits, entry_id=uuid.uuid4())
+            await ReminderService(bounded).send(uuid.UUID(invoice_id))
+    assert len(mailer.to(address)) == 3, "one of each tenant without this bound, one of both with it"
 
 
 async def test_a_rest_and_its_end(office: Office) -> None:

@@ -10,7 +10,6 @@ class ReminderLetter(Letter):
     """A payment failed, for the customer; `retry_on` is the day of the next attempt, empty when there is none."""
 
     template = "reminder"
-    name: str
     invoice: str
     tenant: str
     total: str
