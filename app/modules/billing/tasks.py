@@ -4,11 +4,15 @@ import uuid
 
 from app.core.context import Context
 from app.core.tasks import enqueue, task
+from app.extensions.logs import get_logger
 from app.modules.billing.adapters.providers import payment_provider
+from app.modules.billing.exceptions import TenantsNotBilledError
 from app.modules.billing.services import CalendarService, CollectionService, SubscriptionService
 
 TIMEOUT = 60.0
 RETRIES = 8
+
+log = get_logger(__name__)
 
 
 @task(name="billing.renew", timeout=TIMEOUT)
@@ -27,14 +31,25 @@ async def collect_invoice(ctx: Context, invoice_id: uuid.UUID) -> None:
 async def bill_tenants(ctx: Context) -> int:
     """Leave in each tenant what is due there, each entry on its own; return how many tenants there were.
 
-    What waits or runs already is not left twice.
+    Raises `TenantsNotBilledError` at the end when it failed in some: the others are billed all the same.
     """
-    tenants = await CalendarService(ctx).tenants()
+    tenants, failed = await CalendarService(ctx).tenants(), 0
     for tenant_id in tenants:
-        async with ctx.separate(tenant_id) as inside:
-            due = await CalendarService(inside).due()
-            for subscription_id in due.subscriptions:
-                await enqueue(inside, renew_subscription.but(unique=str(subscription_id)), subscription_id)
-            for invoice_id in due.invoices:
-                await enqueue(inside, collect_invoice.but(unique=str(invoice_id)), invoice_id)
+        try:
+            async with ctx.separate(tenant_id) as inside:
+                await leave_what_is_due(inside)
+        except Exception:
+            failed += 1
+            log.exception("tenant_not_billed", tenant_id=str(tenant_id))
+    if failed:
+        raise TenantsNotBilledError(f"{failed} of {len(tenants)} tenants could not be billed; the log says why.")
     return len(tenants)
+
+
+async def leave_what_is_due(ctx: Context) -> None:
+    """Enqueue what the context's tenant has to do; what waits or runs already is not left twice."""
+    due = await CalendarService(ctx).due()
+    for subscription_id in due.subscriptions:
+        await enqueue(ctx, renew_subscription.but(unique=str(subscription_id)), subscription_id)
+    for invoice_id in due.invoices:
+        await enqueue(ctx, collect_invoice.but(unique=str(invoice_id)), invoice_id)

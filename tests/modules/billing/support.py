@@ -3,18 +3,35 @@
 import datetime as dt
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Executable
 
+from app.core.context import Context
 from app.core.tasks import enqueue
-from app.core.unit_of_work import UnitOfWork
+from app.core.unit_of_work import Transaction, UnitOfWork
 from app.db.tenancy import SYSTEM_TENANT_ID
+from app.exceptions import UnavailableError
 from app.modules.billing.tasks import bill_tenants
 from tests.support import Caller, Cluster, settled
 
 GOOD, DECLINED, LATE = "pm_card_visa", "pm_card_chargeDeclined", "pm_processing"
+
+
+class OnlyIn(Transaction):
+    """A unit of work that opens a further one in a single tenant; for every other the database is away."""
+
+    def __init__(self, unit: UnitOfWork, tenant_id: uuid.UUID) -> None:
+        super().__init__(unit)
+        self.tenant_id = tenant_id
+
+    def separate(self, ctx: Context, tenant_id: uuid.UUID | None) -> AbstractAsyncContextManager[Context]:
+        """Open it, or raise."""
+        if tenant_id != self.tenant_id:
+            raise UnavailableError
+        return super().separate(ctx, tenant_id)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,14 @@ import pytest
 from httpx2 import AsyncClient
 
 from app.core.limits import RateLimits
+from app.db.tenancy import SYSTEM_TENANT_ID
 from app.extensions.ratelimit import RateLimiter
-from app.modules.billing.services import ReminderService
+from app.modules.billing.exceptions import TenantsNotBilledError
+from app.modules.billing.services import CalendarService, ReminderService
+from app.modules.billing.tasks import bill_tenants
 from app.sections import LimitSettings
 from app.services.mailer import Mail, MemoryMailer
-from tests.modules.billing.support import DECLINED, GOOD, Office
+from tests.modules.billing.support import DECLINED, GOOD, Office, OnlyIn
 from tests.support import register
 
 
@@ -45,6 +48,20 @@ async def test_a_period_is_billed_once_however_often_the_hour_strikes(office: Of
     await asyncio.gather(office.strike(), office.strike())
     invoices = (await office.get("/invoices", subscription_id=subscription_id))["items"]
     assert [(one["number"], one["status"]) for one in invoices] == [(2, "paid"), (1, "paid")]
+
+
+async def test_one_tenants_trouble_is_not_the_others(office: Office, client: AsyncClient) -> None:
+    """It is told at the end, when all that can be billed is."""
+    subscription_id, other = await office.subscribe(), await register(client)
+    await office.rewind(days=32)
+    async with office.work.begin(tenant_id=SYSTEM_TENANT_ID, read_only=True) as ctx:
+        tenants = await CalendarService(ctx).tenants()
+        broken = replace(ctx, work=OnlyIn(office.work, office.owner.tenant_id))
+        with pytest.raises(TenantsNotBilledError, match=f"^{len(tenants) - 1} of {len(tenants)} tenants"):
+            await bill_tenants.function(broken)
+    assert {office.owner.tenant_id, other.tenant_id} <= {*tenants}
+    invoices = (await office.get("/invoices", subscription_id=subscription_id))["items"]
+    assert [one["number"] for one in invoices] == [2, 1]
 
 
 async def test_who_does_not_pay_is_reminded_and_then_cancelled(office: Office) -> None:
