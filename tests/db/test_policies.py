@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 from fastapi import FastAPI
+from httpx2 import AsyncClient
 
 from app.db.tenancy import GLOBAL_TABLES, VERBS, secured_tables
 from tests.db.raw import Raw, become, connect_as
 from tests.isolation.lanes import Lane
 from tests.isolation.rivals import fill
-from tests.support import Cluster, Team, superuser
+from tests.support import Cluster, Team, found_team, superuser
 
 TABLES = [table.name for table in secured_tables()]
 READABLE = [table.name for table in secured_tables() if "select" in table.info.get("verbs", VERBS)]
@@ -25,10 +26,11 @@ async def rw(cluster: Cluster, database: str) -> AsyncIterator[Raw]:
         yield connection
 
 
-@pytest.fixture
-async def settled(team: Team, application: FastAPI, cluster: Cluster, database: str) -> Team:
-    """Give both tenants a row in every table; the answers that are kept are to requests of theirs."""
-    everything = Lane(application, team.owner.client, superuser(cluster.url("postgres", database)))
+@pytest.fixture(scope="module")
+async def settled(client: AsyncClient, application: FastAPI, cluster: Cluster, database: str) -> Team:
+    """Give two tenants, which no test here changes, a row in every table; the answers kept are to their requests."""
+    team = await found_team(client, cluster, database)
+    everything = Lane(application, client, superuser(cluster.url("postgres", database)))
     for caller in (team.owner, team.stranger):
         keyed = {"Idempotency-Key": "settled"}
         assert (await caller.call("POST", "/projects", json={"name": "settled"}, headers=keyed)).status_code == 201
