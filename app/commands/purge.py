@@ -6,8 +6,9 @@ import typer
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app.auth.services import SignInRetentionService
-from app.commands.failures import told
+from app.commands.failures import end_with, told
 from app.config import settings
+from app.core.exceptions import TenantsFailedError
 from app.core.unit_of_work import UnitOfWork
 from app.db.engine import create_engine
 from app.db.session import Database, Limits
@@ -23,9 +24,13 @@ def run() -> None:
     """Remove for good tenants and sign-ins that ended long enough ago. Run it daily; it is safe at any time."""
     bare_app()
     url = settings.need("database.url")
-    with told(url):
-        removed = asyncio.run(purge(url))
-    typer.echo(", ".join(f"{name}: {count}" for name, count in removed.items()) + " removed.")
+    try:
+        with told(url):
+            removed = asyncio.run(purge(url))
+    except TenantsFailedError as error:
+        end_with([f"The purge {error}"])
+    else:
+        typer.echo(", ".join(f"{name}: {count}" for name, count in removed.items()) + " removed.")
 
 
 async def purge(url: str) -> dict[str, int]:
@@ -33,11 +38,11 @@ async def purge(url: str) -> dict[str, int]:
     engine = create_engine(settings.database, url)
     limits = Limits(statement=0, idle=0)
     sessions = async_sessionmaker(engine, class_=Database, expire_on_commit=False, limits=limits)
+    work = UnitOfWork(sessions, MessageHub)
     try:
-        async with UnitOfWork(sessions, MessageHub).begin() as ctx:
-            return {
-                "tenants": len(await RetentionService(ctx).purge()),
-                "sign-ins": await SignInRetentionService(ctx).purge(),
-            }
+        async with work.begin() as ctx:
+            sign_ins = await SignInRetentionService(ctx).purge()
+        async with work.begin() as ctx:
+            return {"tenants": len(await RetentionService(ctx).purge()), "sign-ins": sign_ins}
     finally:
         await engine.dispose()

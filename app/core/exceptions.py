@@ -111,6 +111,13 @@ class TaskTenantError(ValueError):
     """A task runs in a tenant: one that is declared `system=True` in the system tenant, any other in its caller's."""
 
 
+class TenantsFailedError(RuntimeError):
+    """A run through tenants did not do what it should for some of them; the log says which, and why."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"failed for {count} tenant(s); see tenant_failed in the log")
+
+
 class LeaseLostError(RuntimeError):
     """An entry of the outbox was taken over while it ran here: this effect is rolled back, the other's counts."""
 

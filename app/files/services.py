@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from app.config import settings
 from app.core.context import Context
+from app.core.turns import Turns
 from app.exceptions import AppError
 from app.extensions.logs import get_logger
 from app.files.events import FileDeleted, FileDownloaded, FileLinked, FileStored
@@ -209,16 +210,20 @@ class SweepService:
         """Remove uploads that began longer ago, what has expired, and objects that no row of their tenant knows.
 
         Objects of other tenants than these are left alone: a store may serve more than one installation. Raises
-        `FileStoreAwayError`; what was not reached is removed the next time.
+        `FileStoreAwayError`, and `TenantsFailedError` at the end; what was not reached is removed the next time.
         """
         given_up = expired = orphans = 0
+        turns = Turns("files.sweep")
         for tenant_id in tenants:
-            dropped, over = await self._rows(tenant_id, older)
-            given_up, expired = given_up + dropped, expired + over
+            with turns.of(tenant_id):
+                dropped, over = await self._rows(tenant_id, older)
+                given_up, expired = given_up + dropped, expired + over
         with reached():
             given_up += await self.store.remove_unfinished(older)
             async for batch in self._batches(tenants, older):
-                orphans += await self._objects(batch)
+                with turns.of(batch[0].tenant_id):
+                    orphans += await self._objects(batch)
+        turns.end()
         return SweepResult(given_up=given_up, expired=expired, orphans=orphans)
 
     async def _rows(self, tenant_id: uuid.UUID, older: dt.timedelta) -> tuple[int, int]:

@@ -191,7 +191,7 @@ class FolderFiles:
         """Yield the files that were written longer ago, folder by folder."""
         before = time.time() - than.total_seconds()
         for folder in await asyncio.to_thread(self._tenants):
-            for path in await asyncio.to_thread(self._old, folder, before):
+            for path in await asyncio.to_thread(old, folder, before):
                 key = FileKey.read(f"{folder.name}/{path.name}")
                 if key is not None:
                     yield key
@@ -233,15 +233,25 @@ class FolderFiles:
     def _tenants(self) -> list[Path]:
         return [path for path in self.folder.iterdir() if path.is_dir()] if self.folder.is_dir() else []
 
-    @staticmethod
-    def _old(folder: Path, before: float) -> list[Path]:
-        return [Path(entry) for entry in os.scandir(folder) if entry.is_file() and entry.stat().st_mtime < before]
-
     def _remove_partial(self, before: float) -> int:
-        partial = [path for folder in self._tenants() for path in self._old(folder, before) if path.suffix == PARTIAL]
+        partial = [path for folder in self._tenants() for path in old(folder, before) if path.suffix == PARTIAL]
         for path in partial:
             path.unlink(missing_ok=True)
         return len(partial)
+
+
+def old(folder: Path, before: float) -> list[Path]:
+    """Return the files of a folder that were written earlier."""
+    with os.scandir(folder) as entries:
+        return [Path(entry) for entry in entries if written_before(entry, before)]
+
+
+def written_before(entry: os.DirEntry[str], before: float) -> bool:
+    """Tell whether a file is so old; one that somebody removed since it was listed is not there to be old."""
+    try:
+        return entry.is_file() and entry.stat().st_mtime < before
+    except FileNotFoundError:
+        return False
 
 
 STORES = {

@@ -184,6 +184,33 @@ def test_purge_says_how_many_tenants_it_removed(cluster: Cluster, clone: str) ->
     assert outcomes == [Outcome(0, f"tenants: {count}, sign-ins: 0 removed.\n", "") for count in (1, 0)]
 
 
+DUE = """
+    with due as (
+        insert into tenants (id, name, version, deleted_at)
+        select gen_random_uuid(), name, 1, now() - age from (
+            values ('stuck', interval '40 days'), ('other', interval '35 days')
+        ) as wanted (name, age) returning id
+    )
+    insert into file_usage (tenant_id, id, size) select id, id, 0 from due returning 1
+"""
+HOLD = """
+    create table held as select u.tenant_id, u.id from file_usage u join tenants t on t.id = u.tenant_id
+    where t.name = 'stuck'
+"""
+
+
+def test_a_tenant_that_cannot_be_purged_keeps_no_other_from_it(cluster: Cluster, clone: str) -> None:
+    """A table of somebody's own holds a row of the one that is due first; the last line counts such tenants."""
+    asyncio.run(cluster.rows(clone, DUE))
+    for statement in (HOLD, "alter table held add foreign key (tenant_id, id) references file_usage"):
+        asyncio.run(cluster.run(statement, clone))
+    (outcome,) = run_each(("purge",), APP_DATABASE__URL=cluster.url("app_rw", clone))
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.splitlines()[-1] == "The purge failed for 1 tenant(s); see tenant_failed in the log"
+    left = asyncio.run(cluster.rows(clone, "select name from tenants where deleted_at < now() and purged_at is null"))
+    assert [row.name for row in left] == ["stuck"]
+
+
 @pytest.mark.parametrize("role", ["postgres", "app_migrator"])
 def test_serve_refuses_an_unsafe_role(cluster: Cluster, database: str, role: str) -> None:
     """Before a port is opened, the command says as whom to connect."""

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
+from app.core.exceptions import TenantsFailedError
 from app.core.unit_of_work import UnitOfWork
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.files.schemas import SweepResult
@@ -28,6 +29,14 @@ from tests.services.bucket import KEY, REGION, SECRET, Bucket, serving
 from tests.support import Caller, Cluster, register, serve
 
 KILLS = int(os.environ.get("GROUNDPLAN_UPLOAD_KILLS", "5"))
+PENDING = """
+    with usage as (insert into file_usage (tenant_id, id, size) values (:tenant, :tenant, 1))
+    insert into files (tenant_id, id, name, purpose, status, content_type, size, sha256)
+    values (:tenant, gen_random_uuid(), 'x', 'upload', 'pending', '', 1, '') returning 1
+"""
+HOLD = "create table held (tenant_id uuid, id uuid, foreign key (tenant_id, id) references files)"
+"""A table that keeps rows of files from being removed: an error of one tenant."""
+
 AT_ONCE = dt.timedelta(seconds=-1)
 PIECE = {"folder": 60_000, "s3": 400_000}
 """Bytes: of what goes to S3 each file has a part more than one."""
@@ -116,6 +125,29 @@ async def test_objects_of_others_are_left_alone(owner: Caller, work: UnitOfWork)
             await write(b"x")
     assert (await sweep(work, store, owner.tenant_id)).orphans == 1
     assert [one.tenant_id for one in store.kept] == [other]
+
+
+async def test_an_error_of_one_tenant_keeps_no_other_from_its_sweep(cluster: Cluster, own_database: str) -> None:
+    """Who cannot be swept is named in the log, and counted by the error with which the sweep ends."""
+    app = create_app(url=cluster.url("app_rw", own_database))
+    async with serve(app) as client:
+        stuck, other = [(await register(client)).tenant_id for _ in range(2)]
+    for tenant_id in (stuck, other):
+        await cluster.rows(own_database, PENDING, tenant=tenant_id)
+    await cluster.run(HOLD, own_database)
+    await cluster.rows(
+        own_database,
+        "insert into held select tenant_id, id from files where tenant_id = :tenant returning 1",
+        tenant=stuck,
+    )
+    store = MemoryFiles()
+    for tenant_id in (stuck, other):
+        async with store.create(key(tenant_id)) as write:
+            await write(b"x")
+    with pytest.raises(TenantsFailedError, match="failed for 1 tenant"):
+        await sweep(app.state.serving.gate.work, store, stuck, other)
+    left = await cluster.rows(own_database, "select tenant_id from files")
+    assert ([row.tenant_id for row in left], store.kept) == ([stuck], {})
 
 
 def key(tenant_id: uuid.UUID) -> FileKey:

@@ -2,13 +2,14 @@
 
 import datetime as dt
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from app.services.filesystem import BLOCK, FileKey, FileStore, FolderFiles, Link, MemoryFiles
+from app.services.filesystem import BLOCK, FileKey, FileStore, FolderFiles, Link, MemoryFiles, written_before
 from tests.services.bucket import Bucket
 
 NONE = dt.timedelta(seconds=-1)
@@ -144,3 +145,13 @@ async def test_a_folder_is_closed_to_others_and_tidy(tmp_path: Path) -> None:
     assert await listed(store, NONE) == {key}
     assert (await store.remove_unfinished(DAY), await store.remove_unfinished(NONE)) == (0, 1)
     assert {one.name for one in path.parent.iterdir()} == {path.name, "README"}
+
+
+def test_what_vanishes_while_it_is_listed_is_left_out(tmp_path: Path) -> None:
+    """An upload that ends, or a file that is deleted, meanwhile must not end the sweep of all others."""
+    for name in ("kept", "gone"):
+        (tmp_path / name).touch()
+    with os.scandir(tmp_path) as found:
+        entries = list(found)
+    (tmp_path / "gone").unlink()
+    assert [entry.name for entry in entries if written_before(entry, time.time() + 1)] == ["kept"]

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 
 from app.config import settings
 from app.core.context import Context
+from app.core.turns import Turns
 from app.db.base import Base
 from app.db.mixin import TenantMixin
 from app.db.tenancy import VERBS
@@ -29,9 +30,15 @@ class RetentionService:
         """Remove every row of the tenants whose time of grace is over, each in a transaction of its own; return which.
 
         What stays is the audit, which nobody can delete from, and the tenant's row without its name, which the audit
-        refers to. May be run at any time, and by two at once.
+        refers to. May be run at any time, and by two at once. Raises `TenantsFailedError` at the end.
         """
-        return [tenant_id for tenant_id in await self._due() if await self._remove(tenant_id)]
+        turns, removed = Turns("tenants.purge"), list[uuid.UUID]()
+        for tenant_id in await self._due():
+            with turns.of(tenant_id):
+                if await self._remove(tenant_id):
+                    removed.append(tenant_id)
+        turns.end()
+        return removed
 
     async def everyone(self) -> list[uuid.UUID]:
         """Return every tenant there ever was: also of one that is gone something may be left to sweep."""
@@ -40,11 +47,12 @@ class RetentionService:
             return list(await look.session.scalars(select(Tenant.id).execution_options(unscoped=WHY)))
 
     async def _due(self) -> list[uuid.UUID]:
-        """Return the tenants whose time of grace is over."""
+        """Return the tenants whose time of grace is over, those that are longest due first."""
         async with self.ctx.reader() as look:
             await look.session.look_across_tenants()
             due = select(Tenant.id).where(Tenant.deleted_at < grace_began(), Tenant.purged_at.is_(None))
-            return list(await look.session.scalars(due.execution_options(unscoped=WHY)))
+            due = due.order_by(Tenant.deleted_at).execution_options(unscoped=WHY)
+            return list(await look.session.scalars(due))
 
     async def _remove(self, tenant_id: uuid.UUID) -> bool:
         """Remove one tenant's rows; False when it was restored, or removed, in the meantime."""
