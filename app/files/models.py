@@ -30,6 +30,7 @@ class StoredFile(TenantMixin, Base):
     status: Mapped[str]
     content_type: Mapped[str] = mapped_column(default="")
     size: Mapped[int] = mapped_column(BigInteger)
+    charged: Mapped[int | None] = mapped_column(BigInteger, default=None)
     sha256: Mapped[str] = mapped_column(default="")
     created_by: Mapped[uuid.UUID | None]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
@@ -39,9 +40,14 @@ class StoredFile(TenantMixin, Base):
         Index("ix_files_due", "tenant_id", postgresql_where=text("status = 'pending' or expires_at is not null")),
     )
 
+    @property
+    def share(self) -> int:
+        """What it takes of its tenant's quota: what it was charged, or its size where nobody noted that yet."""
+        return self.size if self.charged is None else self.charged
+
 
 class FileUsage(TenantMixin, Base):
-    """How many bytes a tenant's uploads have together, those on their way included; its id is the tenant's.
+    """How many bytes of its quota a tenant's uploads take, those on their way included; its id is the tenant's.
 
     Whoever changes it holds its lock: so two at once cannot both take the last room.
     """

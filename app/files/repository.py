@@ -36,9 +36,9 @@ class FileRepository(Repository[StoredFile]):
         return found
 
     async def given_up(self, older: dt.timedelta) -> Sequence[int]:
-        """Delete the uploads that began longer ago and did not end; return the size of each."""
+        """Delete the uploads that began longer ago and did not end; return what each took of the quota."""
         old = StoredFile.status == FileStatus.pending, StoredFile.created_at < func.now() - older
-        gone = delete(StoredFile).where(*old).returning(StoredFile.size)
+        gone = delete(StoredFile).where(*old).returning(func.coalesce(StoredFile.charged, StoredFile.size))
         return (await self.session.scalars(gone, execution_options={"synchronize_session": False})).all()
 
     async def expired(self) -> Sequence[StoredFile]:

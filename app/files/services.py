@@ -16,7 +16,7 @@ from app.files.exceptions import FileQuotaError, FileStoreAwayError, StoredFileN
 from app.files.models import FileStatus, StoredFile
 from app.files.repository import FileRepository, UsageRepository
 from app.files.schemas import FileLink, FileResponse, SweepResult
-from app.files.utils import HEAD, disposition, served_type, sniff
+from app.files.utils import HEAD, charge, disposition, served_type, sniff
 from app.services.filesystem import FileKey, Link, Write
 from app.utils.helpers import utcnow, uuid7
 from app.utils.schemas import Page, PageQuery
@@ -65,7 +65,7 @@ class FileService:
     async def delete(self, file_id: uuid.UUID) -> None:
         """Delete a file; its object goes once that is committed. Raises `StoredFileNotFoundError`."""
         file = await self.files.get(file_id, locked=True)
-        await release(self.ctx, file.size)
+        await release(self.ctx, file.share)
         await self.ctx.session.delete(file)
         await self.ctx.session.flush()
         await self.ctx.emit(FileDeleted(object_id=file.id, before={"name": file.name, "size": file.size}))
@@ -99,10 +99,13 @@ class UploadService:
             usage = await UsageRepository(inside.session).locked(tenant_of(inside))
             room = settings.files.tenant_quota - usage.size
             size = min(limit, room) if length is None else length
-            if size > room or room <= 0:
+            charged = charge(size)
+            if charged > room:
                 raise FileQuotaError
-            usage.size += size
-            file = StoredFile(name=name, status=FileStatus.pending, size=size, created_by=inside.actor_id)
+            usage.size += charged
+            file = StoredFile(
+                name=name, status=FileStatus.pending, size=size, charged=charged, created_by=inside.actor_id
+            )
             inside.quiet("a file is announced when it is there")
             return await FileRepository(inside.session).add(file)
 
@@ -123,9 +126,10 @@ class UploadService:
             file = await FileRepository(inside.session).pending(reserved.id)
             if file is None:
                 raise UploadGivenUpError
-            await release(inside, file.size - seen.size)
-            file.size, file.sha256, file.content_type = seen.size, seen.digest.hexdigest(), sniff(seen.head)
-            file.status = FileStatus.stored
+            charged = charge(seen.size)
+            await release(inside, file.share - charged)
+            file.size, file.charged, file.status = seen.size, charged, FileStatus.stored
+            file.sha256, file.content_type = seen.digest.hexdigest(), sniff(seen.head)
             await announce(inside, file)
             return file
 
@@ -139,7 +143,7 @@ class UploadService:
                 pending = await FileRepository(inside.session).pending(file.id)
                 if pending is None:
                     return
-                await release(inside, pending.size)
+                await release(inside, pending.share)
                 await inside.session.delete(pending)
                 inside.quiet("a file that was never there")
             await self.store.remove(key_of(self.ctx, file.id))
@@ -187,6 +191,7 @@ class ProductService:
             status=FileStatus.stored,
             content_type=content_type,
             size=seen.size,
+            charged=0,
             sha256=seen.digest.hexdigest(),
             created_by=self.ctx.actor_id,
             expires_at=utcnow() + dt.timedelta(days=settings.files.kept_days),

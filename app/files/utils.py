@@ -3,6 +3,9 @@
 import re
 from urllib.parse import quote
 
+LEAST_CHARGE = 4096
+"""Bytes that a file takes of the quota at least."""
+
 HEAD = 1445
 """Bytes that tell a type: as many as WHATWG's MIME Sniffing (5.2) looks at."""
 
@@ -83,3 +86,11 @@ def disposition(name: str, content_type: str) -> str:
     """Return the Content-Disposition (RFC 6266): the name in ASCII, and as it is (RFC 8187)."""
     how = "inline" if content_type in INLINE else "attachment"
     return f"{how}; filename=\"{PLAIN.sub('_', name)}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def charge(size: int) -> int:
+    """Return how many bytes of the quota a file of this size takes.
+
+    A file without content has a row and an object, too, and both cost: were it free, files would be without end.
+    """
+    return max(size, LEAST_CHARGE)

@@ -36,13 +36,13 @@ async def upload(caller: Caller, name: str, content: Any) -> dict[str, Any]:
 
 
 async def used(cluster: Cluster, database: str, caller: Caller) -> tuple[int, int, int]:
-    """Return what a tenant's usage says, what its rows add up to, and how many there are."""
+    """Return what a tenant's usage says, what its rows were charged together, and how many there are."""
     query = """
         select coalesce((select size from file_usage where tenant_id = :tenant), 0) as used,
-            coalesce(sum(size), 0) as size, count(*) as count from files where tenant_id = :tenant
+            coalesce(sum(charged), 0) as charged, count(*) as count from files where tenant_id = :tenant
     """
     (row,) = await cluster.rows(database, query, tenant=caller.tenant_id)
-    return row.used, int(row.size), row.count
+    return row.used, int(row.charged), row.count
 
 
 async def leave(cluster: Cluster, database: str, caller: Caller, room: int) -> None:
@@ -80,7 +80,7 @@ async def test_a_file_comes_back_as_it_went(team: Team, cluster: Cluster, databa
     assert content.headers["Content-Disposition"] == (
         f"inline; filename=\"_bersicht 1.png\"; filename*=UTF-8''{quote('Übersicht 1.png')}"
     )
-    assert await used(cluster, database, team.owner) == (len(PNG), len(PNG), 1)
+    assert await used(cluster, database, team.owner) == (4096, 4096, 1)
     link = (await team.viewer.call("GET", f"/files/{made['id']}/link")).json()
     assert link == {"url": f"/api/v1/files/{made['id']}/content", "expires_at": None}
 
@@ -195,16 +195,37 @@ def store_of(app: FastAPI) -> MemoryFiles:
 
 async def test_twenty_at_once_do_not_pass_the_quota(owner: Caller, cluster: Cluster, database: str) -> None:
     """Exactly as many come in as there is room for; the others are told why."""
-    await leave(cluster, database, owner, 7_500)
-    answers = await asyncio.gather(*(send(owner, f"{n}", bytes(1000)) for n in range(20)))
+    await leave(cluster, database, owner, 39_900)
+    answers = await asyncio.gather(*(send(owner, f"{n}", bytes(5000)) for n in range(20)))
     codes = [answer.status_code for answer in answers]
     assert (codes.count(201), codes.count(409)) == (7, 13), codes
     assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"file_quota_exceeded"}
-    assert (await used(cluster, database, owner)) == (QUOTA - 500, 7000, 7)
+    assert (await used(cluster, database, owner)) == (QUOTA - 4900, 35_000, 7)
     # Without a length, what is left is set aside, and nothing more comes in.
-    assert (await send(owner, "piecemeal", pieces(bytes(400), bytes(400)))).status_code == 409
-    assert (await send(owner, "piecemeal", pieces(bytes(400)))).status_code == 201
-    assert (await used(cluster, database, owner)) == (QUOTA - 100, 7400, 8)
+    assert (await send(owner, "piecemeal", pieces(bytes(2500), bytes(2500)))).status_code == 409
+    assert (await send(owner, "piecemeal", pieces(bytes(2500)))).status_code == 201
+    assert (await used(cluster, database, owner)) == (QUOTA - 804, 39_096, 8)
+
+
+async def test_no_file_is_free(owner: Caller, cluster: Cluster, database: str) -> None:
+    """A row and an object cost, too: an empty file takes 4096 bytes of the quota, and gives them back."""
+    await leave(cluster, database, owner, 2 * 4096)
+    first, _ = [await upload(owner, name, content) for name, content in (("a", b""), ("b", pieces(b"")))]
+    for content in (b"", pieces(b"")):
+        assert (await send(owner, "c", content)).json()["code"] == "file_quota_exceeded"
+    assert await used(cluster, database, owner) == (QUOTA, 8192, 2)
+    assert (await owner.call("DELETE", f"/files/{first['id']}")).status_code == 200
+    assert await used(cluster, database, owner) == (QUOTA - 4096, 4096, 1)
+
+
+async def test_a_file_gives_back_what_it_was_charged(owner: Caller, cluster: Cluster, database: str) -> None:
+    """Also one whose row is older than the least charge: it was charged its size."""
+    file = await upload(owner, "old", b"old")
+    await leave(cluster, database, owner, QUOTA - 3)
+    query = "update files set charged = null where id = cast(:id as uuid) returning 1"
+    await cluster.rows(database, query, id=file["id"])
+    assert (await owner.call("DELETE", f"/files/{file['id']}")).status_code == 200
+    assert await used(cluster, database, owner) == (0, 0, 0)
 
 
 async def test_an_upload_takes_no_key_and_no_json_is_read_into(owner: Caller) -> None:
