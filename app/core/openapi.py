@@ -47,8 +47,9 @@ REFUSALS = {
 
 
 MOCKED: dict[int | str, Any] = {
-    **{status: {"description": "An example of such an answer"} for status in (201, 202, 204)},
+    **{status: {"description": "An example of such an answer"} for status in (201, 202, 204, 206)},
     **{status: {"description": text, "content": PROBLEM} for status, text in REFUSALS.items()},
+    416: {"description": "There are no such bytes", "content": PROBLEM},
 }
 """What a mock may answer beside 200, 401 and 403: whatever the operation that it stands for may."""
 

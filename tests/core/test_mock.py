@@ -121,6 +121,20 @@ async def test_is_served_to_who_is_signed_in(client: AsyncClient, owner: Caller)
     assert (await client.get("/core/mock/project_create")).status_code == 401
 
 
+async def test_answers_over_http_with_whatever_an_operation_may(application: FastAPI, owner: Caller) -> None:
+    """Its own route declares every status of every operation, as the validating mode asks; each kind is sent once."""
+    kinds = {
+        (code, next(iter(answer.get("content", {})), "")): name
+        for name, operation in MockService(document(application)).operations.items()
+        for code, answer in operation["responses"].items()
+        if code != "default"
+    }
+    for (code, media_type), name in kinds.items():
+        answer = await owner.call("GET", f"/core/mock/{name}", params={"status": code})
+        assert answer.status_code == int(code), (name, code, answer.text)
+        assert answer.headers.get("Content-Type", "").startswith(media_type)
+
+
 def test_is_not_there_in_production() -> None:
     """Leave the route out, and its line in the document."""
     for env, there in (("production", False), ("development", True)):
