@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from aiohttp import ClientPayloadError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.config import SettingsError
@@ -59,14 +60,15 @@ class S3Files:
         )
 
     async def connected(self) -> "S3Client":
-        """Return the client."""
+        """Return the client; looking for credentials may fail like anything else that is asked of others."""
         async with self.opening:
             if self.client is not None:
                 return self.client
             making: AbstractAsyncContextManager[S3Client] = get_session().create_client(
                 "s3", config=CLIENT, **self.options
             )
-            self.client = client = await self.opened.enter_async_context(making)
+            with refusals():
+                self.client = client = await self.opened.enter_async_context(making)
             return client
 
     @asynccontextmanager
@@ -209,5 +211,5 @@ def refusals() -> Iterator[None]:
         if code in MISSING:
             raise FileNotFoundError(f"S3: {code}") from error
         raise OSError(f"S3 refused {error.operation_name}: {code}") from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ClientPayloadError) as error:
         raise OSError(f"S3 does not answer: {type(error).__name__}") from error

@@ -1,8 +1,10 @@
 """What only S3 has: parts, addresses that it signs, and times at which it is away."""
 
+import asyncio
 import datetime as dt
 import os
 import socket
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -90,8 +92,13 @@ async def test_a_server_that_is_away_is_an_error_of_ours() -> None:
     """Every call says so, soon, and none tells a secret."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    store, key = Bucket(f"http://127.0.0.1:{port}", "files").store(), a_key()
-    calls = [
+    await refuse(Bucket(f"http://127.0.0.1:{port}", "files").store())
+
+
+async def refuse(store: S3Files) -> None:
+    """Let every call meet a store that cannot be reached: an error of ours, and no secret in it."""
+    key = a_key()
+    for call in (
         put(store, key, b"x"),
         put(store, key, bytes(PART)),
         store.size(key),
@@ -99,12 +106,43 @@ async def test_a_server_that_is_away_is_an_error_of_ours() -> None:
         store.remove(key),
         listed(store, NONE),
         store.remove_unfinished(NONE),
-    ]
-    for call in calls:
+    ):
         with pytest.raises(OSError, match="S3 does not answer") as caught:
             await call
         assert SECRET not in str(caught.value)
     await store.close()
+
+
+async def test_credentials_that_cannot_be_had_are_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS's own places are looked into when the client opens: whatever is wrong there, the store is away."""
+    config = tmp_path / "config"
+    config.write_text("[default]\ncredential_process = false\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    nobody = S3Files("files", region_name=REGION)
+    await refuse(nobody)
+    with pytest.raises(OSError, match="CredentialRetrievalError"):
+        await nobody.link(a_key(), LINK)
+
+
+async def test_a_file_that_is_cut_on_its_way_is_an_error_of_ours() -> None:
+    """What arrived is no file; the connection ended before S3 had sent what it announced."""
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
+        store = Bucket(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "files").store()
+        with pytest.raises(OSError, match="S3 does not answer: ClientPayloadError"):
+            await joined(store.read(a_key()))
+        await store.close()
 
 
 async def test_a_bucket_that_is_missing_is_no_missing_file(bucket: Bucket) -> None:
