@@ -164,6 +164,7 @@ def load(root: Path | None = None, environ: Mapping[str, str] | None = None) -> 
             opened = data.pop(OPENED)
             origins = _find_origins(root, files, variables, env, opened)
     found = _validate(data, origins, env).with_sources(origins, opened)
+    _check_uploads(found, origins)
     if found.env == "production":
         _check_production(found, origins)
     return found
@@ -394,6 +395,14 @@ def _explain(error: ValidationError, origins: Mapping[str, Origin]) -> str:
     said = "must be a table of keys" if first["type"] == "model_type" else first["msg"]
     said = re.sub(r"^\w+ should ", "must ", said.removeprefix("Value error, "))
     return f"{key} {said}{place}{more}"
+
+
+def _check_uploads(found: Settings, origins: Mapping[str, Origin]) -> None:
+    """Refuse to remove, as abandoned, what may still be on its way."""
+    longest, kept = "server.upload_seconds", "files.abandoned_seconds"
+    if found[longest] >= found[kept]:
+        places = "; ".join(f"{key}: {origins[key].place}" for key in (longest, kept) if key in origins)
+        raise SettingsError(f"{longest} must be less than {kept} ({places})")
 
 
 def _check_production(found: Settings, origins: Mapping[str, Origin]) -> None:

@@ -404,6 +404,20 @@ class TestRefusals:
         """Name the file and the section that hold the value."""
         assert refusal(boot, content) == f"Settings: {problem} ([default] of {tmp_path / 'settings.toml'})"
 
+    @pytest.mark.parametrize(
+        ("environ", "place"),
+        [
+            ({"APP_SERVER__UPLOAD_SECONDS": "7200"}, "server.upload_seconds: environment"),
+            ({"APP_FILES__ABANDONED_SECONDS": "3600"}, "files.abandoned_seconds: environment"),
+            ({"APP_SERVER__UPLOAD_SECONDS": "60.5", "APP_FILES__ABANDONED_SECONDS": "60"}, "server.upload_seconds: "),
+        ],
+    )
+    def test_uploads_that_would_be_removed_on_their_way(self, boot: Boot, environ: dict[str, str], place: str) -> None:
+        """Name both keys, and where they were set; an upload that is just quick enough passes."""
+        line = refusal(boot, **environ)
+        assert line.startswith(f"Settings: server.upload_seconds must be less than files.abandoned_seconds ({place}")
+        assert boot(APP_SERVER__UPLOAD_SECONDS="59.9", APP_FILES__ABANDONED_SECONDS="60").files.abandoned_seconds == 60
+
     def test_tells_that_there_is_more(self, boot: Boot) -> None:
         """Show one problem, and say how many wait behind it."""
         line = refusal(boot, APP_DATABASE__POOL_SIZE="0", APP_LOG__FORMAT="xml", APP_PROJECT_NAME="")
