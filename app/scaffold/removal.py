@@ -10,7 +10,15 @@ from app.scaffold.names import singular_of
 from app.scaffold.pruning import Gone, prune
 from app.scaffold.reading import routes_of, tables_of
 
-NAMERS = ("app/routes.py", "app/hub.py", "app/worker.py", "app/embedded/demo.py", "tests", "benchmarks")
+NAMERS = (
+    "app/routes.py",
+    "app/hub.py",
+    "app/worker.py",
+    "app/mails.py",
+    "app/embedded/demo.py",
+    "tests",
+    "benchmarks",
+)
 """What may name a module: the registries, the demo, and what tries them out."""
 
 PROMISES, PROMISES_TEST = "docs/security.md", "tests/docs/test_security_page.py"
