@@ -1,4 +1,4 @@
-"""Files, how much room they take, and those that are attached to projects.
+"""Files, and how much room they take.
 
 Revision: 0014; after: 0013.
 """
@@ -15,7 +15,7 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
-TABLES = ("files", "file_usage", "project_attachments")
+TABLES = ("files", "file_usage")
 
 
 def upgrade() -> None:
@@ -43,17 +43,6 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "id"),
     )
-    op.create_table(
-        "project_attachments",
-        *keys(),
-        sa.Column("project_id", sa.Uuid(), nullable=False),
-        sa.Column("file_id", sa.Uuid(), nullable=False),
-        sa.PrimaryKeyConstraint("tenant_id", "id"),
-        sa.UniqueConstraint("tenant_id", "project_id", "file_id", name="uq_project_attachments_file"),
-        sa.ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["tenant_id", "file_id"], ["files.tenant_id", "files.id"], ondelete="CASCADE"),
-    )
-    op.create_index("ix_project_attachments_file", "project_attachments", ["tenant_id", "file_id"])
     for table in TABLES:
         for statement in secure(table):
             op.execute(statement)

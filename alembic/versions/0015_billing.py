@@ -1,6 +1,6 @@
 """Billing: plans, customers, subscriptions, invoices that stay as they were issued, and their numbers.
 
-Revision: 0015; after: 0014.
+Revision: 0015; after: 0014a.
 """
 
 import datetime as dt
@@ -12,7 +12,7 @@ from alembic import op
 from app.db.tenancy import secure
 
 revision = "0015"
-down_revision = "0014"
+down_revision = "0014a"
 branch_labels = None
 depends_on = None
 
