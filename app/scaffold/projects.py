@@ -1,7 +1,9 @@
 """A new project: a copy of this one without its modules, under a name of its own."""
 
+import ast
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from app.scaffold.draft import Draft
@@ -16,7 +18,6 @@ LEFT = (".git", ".data", ".venv", ".env", ".secrets.toml", "dist", ".environment
 ENDS = (".egg-info", ".import_linter_cache", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".local.toml", ".pyc")
 LONGEST = 60
 NAME = re.compile(r"[^\W_][\w &'+-]*")
-STEPS = re.compile(r"op\.\w+\(\s*(?:[\"'](\w+)[\"']|(\w+))")
 
 
 def refuse_place(root: Path, place: Path) -> None:
@@ -66,14 +67,20 @@ def ignored(_: str, names: list[str]) -> set[str]:
 
 def tables_of_modules(root: Path) -> set[str]:
     """Return the tables of all modules."""
-    files = (root / "app" / "modules").rglob("*.py")
-    return {table for path in files for table in tables_of(path.read_text(encoding="utf-8"))}
+    return tables_in(root / "app" / "modules")
+
+
+def tables_in(folder: Path) -> set[str]:
+    """Return the tables of a folder's models."""
+    return {table for path in folder.rglob("*.py") for table in tables_of(path.read_text(encoding="utf-8"))}
 
 
 def leave_out(draft: Draft, tables: set[str]) -> None:
     """Take the migrations out that are about these tables alone; those after them follow on those before."""
     known = revisions(draft.root / VERSIONS)
-    going = {number for number, (_, path) in known.items() if touched(path) and touched(path) <= tables}
+    every = tables | tables_in(draft.root / "app")
+    named = {number: touched(path, every) for number, (_, path) in known.items()}
+    going = {number for number in known if named[number] and named[number] <= tables}
     for number, (before, path) in known.items():
         where = f"{VERSIONS}/{path.name}"
         if number in going:
@@ -87,13 +94,10 @@ def leave_out(draft: Draft, tables: set[str]) -> None:
             draft.write(where, text.replace(f'down_revision = "{before}"', f'down_revision = "{after}"'))
 
 
-def touched(path: Path) -> set[str]:
-    """Return the tables that the steps of a migration name; those that it names by a constant, too."""
-    text = path.read_text(encoding="utf-8")
-    constants = dict(re.findall(r"""^(\w+) = ["'](\w+)["']$""", text, re.MULTILINE))
-    found = {name or constants.get(constant, "?") for name, constant in STEPS.findall(text) if constant != "statement"}
-    indexes = {name for name in found if name.startswith(("ix_", "uq_"))}
-    return found - indexes
+def touched(path: Path, known: Collection[str]) -> set[str]:
+    """Return which of the known tables a migration names by a text of their own, as arguments and constants do."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return {str(node.value) for node in nodes if isinstance(node, ast.Constant)} & set(known)
 
 
 def rename(draft: Draft, title: str) -> None:
