@@ -45,7 +45,7 @@ def make_project(root: Path, place: Path, title: str) -> None:
     try:
         shutil.copytree(root, place, ignore=ignored, dirs_exist_ok=True, symlinks=True)
         names = modules_of(place)
-        tables = tables_of_modules(place)
+        tables = tables_in(place / "app" / "modules")
         draft = draft_removal(place, names)
         leave_out(draft, tables)
         rename(draft, title)
@@ -63,11 +63,6 @@ def make_project(root: Path, place: Path, title: str) -> None:
 def ignored(_: str, names: list[str]) -> set[str]:
     """Return what of a folder does not go along."""
     return {name for name in names if name in LEFT or name.endswith(ENDS)}
-
-
-def tables_of_modules(root: Path) -> set[str]:
-    """Return the tables of all modules."""
-    return tables_in(root / "app" / "modules")
 
 
 def tables_in(folder: Path) -> set[str]:

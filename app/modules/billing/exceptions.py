@@ -88,12 +88,6 @@ class PaymentMethodDeclinedError(ConflictError):
     code = "payment_method_declined"
 
 
-class TenantsNotBilledError(UnavailableError):
-    """Some tenants could not be billed this hour; the log says which, and why. The next hour takes up what is due."""
-
-    code = "tenants_not_billed"
-
-
 class AttemptForgottenError(ConflictError):
     """This attempt is too old to be sent again: look at the provider whether it was made, and note it by hand."""
 

@@ -4,15 +4,12 @@ import uuid
 
 from app.core.context import Context
 from app.core.tasks import enqueue, task
-from app.extensions.logs import get_logger
+from app.core.turns import Turns
 from app.modules.billing.adapters.providers import payment_provider
-from app.modules.billing.exceptions import TenantsNotBilledError
 from app.modules.billing.services import CalendarService, CollectionService, SubscriptionService
 
 TIMEOUT = 60.0
 RETRIES = 8
-
-log = get_logger(__name__)
 
 
 @task(name="billing.renew", timeout=TIMEOUT)
@@ -31,18 +28,14 @@ async def collect_invoice(ctx: Context, invoice_id: uuid.UUID) -> None:
 async def bill_tenants(ctx: Context) -> int:
     """Leave in each tenant what is due there, each entry on its own; return how many tenants there were.
 
-    Raises `TenantsNotBilledError` at the end when it failed in some: the others are billed all the same.
+    Raises `TenantsFailedError` at the end when it failed in some: the others are billed all the same.
     """
-    tenants, failed = await CalendarService(ctx).tenants(), 0
+    tenants, turns = await CalendarService(ctx).tenants(), Turns("billing.tick")
     for tenant_id in tenants:
-        try:
+        with turns.of(tenant_id):
             async with ctx.separate(tenant_id) as inside:
                 await leave_what_is_due(inside)
-        except Exception:
-            failed += 1
-            log.exception("tenant_not_billed", tenant_id=str(tenant_id))
-    if failed:
-        raise TenantsNotBilledError(f"{failed} of {len(tenants)} tenants could not be billed; the log says why.")
+    turns.end()
     return len(tenants)
 
 
