@@ -90,8 +90,10 @@ async def found_office(cluster: Cluster) -> AsyncIterator[Office]:
     """Make a database for an office, and drop it afterwards."""
     database = f"gp_{uuid.uuid4().hex[:12]}"
     await cluster.clone(database)
-    yield Office(cluster, database, PickyMailer())
-    await cluster.drop(database)
+    try:
+        yield Office(cluster, database, PickyMailer())
+    finally:
+        await cluster.drop(database)
 
 
 async def choose(caller: Caller, **preferences: bool) -> Mapping[str, bool]:

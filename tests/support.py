@@ -220,9 +220,19 @@ UNSETTLED = """
 """
 
 
+def database_of(work: UnitOfWork) -> tuple[Cluster, str]:
+    """Return where an application keeps its rows."""
+    return Cluster(os.environ["GROUNDPLAN_TEST_CLUSTER"]), work.sessions.kw["bind"].url.database
+
+
 async def settled_of(work: UnitOfWork) -> None:
     """Return when nothing in the outbox that an application writes to is due or under way."""
-    await settled(Cluster(os.environ["GROUNDPLAN_TEST_CLUSTER"]), work.sessions.kw["bind"].url.database)
+    await settled(*database_of(work))
+
+
+async def chained_of(work: UnitOfWork) -> None:
+    """Return when every entry of the audit that an application writes is chained."""
+    await chained(*database_of(work))
 
 
 async def settled(cluster: Cluster, database: str, seconds: float = 20) -> None:

@@ -202,12 +202,14 @@ async def open_post(cluster: Cluster) -> AsyncIterator[Post]:
     work = UnitOfWork(session_maker(settings, engine, {}), TrialHub)
     post = Post(cluster, database, work, relay_engine, owner.tenant_id, owner.user_id)
     await post.clear()
-    yield post
-    for one in (engine, relay_engine, *(s.kw["bind"] for s in (app.state.serving.gate.work.sessions,))):
-        await one.dispose()
-    await app.state.serving.gate.work.limits.limiter.close()
-    await app.state.serving.gate.work.reserve.kw["bind"].dispose()
-    await cluster.drop(database)
+    try:
+        yield post
+    finally:
+        door = app.state.serving.gate.work
+        for one in (engine, relay_engine, door.sessions.kw["bind"], door.reserve.kw["bind"]):
+            await one.dispose()
+        await door.limits.limiter.close()
+        await cluster.drop(database)
 
 
 async def refused(engine: AsyncEngine, statement: str) -> str:

@@ -101,10 +101,12 @@ async def open_pair(cluster: Cluster) -> AsyncIterator[Pair]:
         await cluster.clone(name)
         await furnish(cluster, name, letters)
         engines.append(create_engine(settings.database, cluster.url("app_rw", name)))
-    yield Pair(*(async_sessionmaker(engine, class_=Database) for engine in engines))
-    for name, engine in zip(names, engines, strict=True):
-        await engine.dispose()
-        await cluster.drop(name)
+    try:
+        yield Pair(*(async_sessionmaker(engine, class_=Database) for engine in engines))
+    finally:
+        for name, engine in zip(names, engines, strict=True):
+            await engine.dispose()
+            await cluster.drop(name)
 
 
 async def furnish(cluster: Cluster, database: str, letters: str) -> None:

@@ -53,7 +53,7 @@ UNMARKED = {
 
 async def mark(lane: Lane, rival: Rival) -> list[str]:
     """Put the marker into every text of every row that the rival has; return the columns that hold it now."""
-    await lane.settle()
+    await lane.chain()
     tables = {*await lane.tables(), "tenants"}
     marked = []
     for column in await lane.run(TEXTS):

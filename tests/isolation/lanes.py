@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from app.core.routing import Router
 from app.main import create_app
 from app.routes import ROUTERS
-from tests.support import Cluster, serve, settled_of
+from tests.support import Cluster, chained_of, serve, settled_of
 
 Rows = dict[str, list[dict[str, Any]]]
 """Rows as JSON, by table."""
@@ -57,6 +57,11 @@ class Lane:
         """Wait until all that was left in the outbox is done."""
         await settled_of(self.app.state.serving.gate.work)
 
+    async def chain(self) -> None:
+        """Wait until the sequencer has chained every entry of the audit, and moves none any more."""
+        await self.settle()
+        await chained_of(self.app.state.serving.gate.work)
+
     async def rows(self, tenant_id: uuid.UUID) -> Rows:
         """Return every row of a tenant, and the tenant's own, once nothing in the outbox changes them any more."""
         await self.settle()
@@ -91,7 +96,9 @@ async def open_lane(
     info = {} if orm_filter else {"filter_off": True}
     app = create_app(url=cluster.url("app_rw", database), session_info=info, routers=routers)
     superuser = create_async_engine(cluster.url("postgres", database))
-    async with serve(app, relay=True) as client:
-        yield Lane(app, client, superuser)
-    await superuser.dispose()
-    await cluster.drop(database)
+    try:
+        async with serve(app, relay=True) as client:
+            yield Lane(app, client, superuser)
+    finally:
+        await superuser.dispose()
+        await cluster.drop(database)

@@ -57,7 +57,7 @@ async def test_every_text_is_marked(cluster: Cluster) -> None:
             key = "id" if table == "tenants" else "tenant_id"
             query = f"select {column} as value from {table} where {key} = :tenant"
             values = [row.value for row in await lane.run(query, tenant=rival.owner.tenant_id)]
-            # The sequencer empties this one at any moment.
+            # The sequencer has emptied this one.
             assert values or table == "audit_unchained", name
             assert all(rival.marker in (v.decode() if isinstance(v, bytes) else str(v)) for v in values), name
         assert not UNMARKED.keys() & set(marked)
