@@ -115,7 +115,7 @@ def in_background(config: Settings) -> Settings:
 @asynccontextmanager
 async def relaying(config: Settings, url: str, transport: Transport) -> AsyncIterator[Relay]:
     """Run what works for all tenants while this is open: the relay, and the sequencer that chains the audit."""
-    engine, stop = create_engine(config.database, url, 4), asyncio.Event()
+    engine, stop = create_engine(config.database, url, 4, generic_plans=True), asyncio.Event()
     relay = Relay(engine, transport, config.tasks)
     relaying, chaining = asyncio.create_task(relay.run()), asyncio.create_task(sequencer(engine).run(stop))
     try:

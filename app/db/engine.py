@@ -38,12 +38,19 @@ class DatabaseAwayError(UnavailableError):
     code = "database_away"
 
 
-async def connect(*args: Any, **options: Any) -> Any:
+async def connect(*args: Any, generic_plans: bool = False, **options: Any) -> Any:
     """Connect; raise `DatabaseAwayError` when nobody answers, so that no other OSError is taken for it."""
     try:
-        return await asyncpg.connect(*args, **options)
+        connection = await asyncpg.connect(*args, **options)
     except OSError as error:
         raise DatabaseAwayError from error
+    if generic_plans:
+        try:
+            await connection.execute("set plan_cache_mode = force_generic_plan")
+        except BaseException:
+            connection.terminate()
+            raise
+    return connection
 
 
 def to_json(value: Any) -> str:
@@ -51,8 +58,13 @@ def to_json(value: Any) -> str:
     return orjson.dumps(value, default=str).decode()
 
 
-def create_engine(config: DatabaseSettings, url: str, pool_size: int | None = None) -> AsyncEngine:
+def create_engine(
+    config: DatabaseSettings, url: str, pool_size: int | None = None, *, generic_plans: bool = False
+) -> AsyncEngine:
     """Return an engine on `url`; `pool_size` connections at most, waited for `config.pool_timeout` seconds.
+
+    The connection that was used last is taken first: what the server keeps for it is at hand. With `generic_plans`
+    each statement is planned once for all its values, which suits few statements that take longer to plan than to run.
 
     With `config.pooler` (pgbouncer before 1.21 in transaction mode) nothing is prepared by name, so that a
     statement never meets a server connection that does not know it.
@@ -63,6 +75,7 @@ def create_engine(config: DatabaseSettings, url: str, pool_size: int | None = No
         "connection_class": Connection,
         "timeout": 5,
         "command_timeout": config.statement_timeout + SILENCE,
+        "generic_plans": generic_plans,
     }
     if config.pooler:
         options["statement_cache_size"] = 0
@@ -73,6 +86,7 @@ def create_engine(config: DatabaseSettings, url: str, pool_size: int | None = No
         max_overflow=0,
         pool_timeout=config.pool_timeout,
         pool_recycle=1800,
+        pool_use_lifo=True,
         connect_args=options,
         json_serializer=to_json,
         json_deserializer=orjson.loads,
