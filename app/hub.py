@@ -117,10 +117,7 @@ class MessageHub:
         ApiKeyRotated: [],
         ApiKeyRevoked: [],
         JobRefused: [],
-        ProjectCreated: [
-            delivered(notifications_of_projects.notify_of_created_project),
-            delivered(notifications_of_projects.mail_of_created_project),
-        ],
+        ProjectCreated: [delivered(notifications_of_projects.notify_of_created_project)],
         ProjectUpdated: [],
         ProjectDeleted: [],
         ProjectRestored: [],

@@ -1,7 +1,7 @@
 """The queries of notices."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Select, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -64,14 +64,6 @@ class PreferenceRepository(Repository[NotificationPreference]):
         written = insert(NotificationPreference).on_conflict_do_update(index_elements=keys, set_=dict(changes))
         await self.session.execute(written, [{"tenant_id": self.tenant_id, "user_id": user_id, **changes}])
 
-    async def without_notices(self) -> Collection[uuid.UUID]:
-        """Return who wants no notices in the app."""
-        return set(await self.session.scalars(self._users().where(NotificationPreference.in_app.is_(False))))
-
-    async def with_mail(self) -> Collection[uuid.UUID]:
-        """Return who wants mails."""
-        return set(await self.session.scalars(self._users().where(NotificationPreference.email.is_(True))))
-
-    def _users(self) -> Select[uuid.UUID]:
-        """Return the statement that reads whose the preferences are."""
-        return select(NotificationPreference.user_id)
+    async def all(self) -> Sequence[NotificationPreference]:
+        """Return what members chose; who is not among them chose nothing."""
+        return (await self.session.scalars(self.select())).all()

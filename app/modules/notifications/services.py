@@ -34,8 +34,8 @@ class NotificationService:
         self.preferences = PreferenceRepository(ctx)
         self.members = MemberService(ctx)
 
-    async def notify_members(self, event: Event, title: str) -> None:
-        """Add a notice for every member who wants notices, of the moment in which it happened."""
+    async def notify_members(self, event: Event, title: str) -> Collection[uuid.UUID]:
+        """Add a notice for every member who wants notices, of the moment it happened; return who wants a mail of it."""
         notice = {
             "tenant_id": self.ctx.tenant_id,
             "kind": event.action,
@@ -43,10 +43,12 @@ class NotificationService:
             "title": title,
             "created_at": event.occurred_at,
         }
-        told = set(await self.members.user_ids()) - set(await self.preferences.without_notices())
+        members, choices = set(await self.members.user_ids()), await self.preferences.all()
+        told = members - {one.user_id for one in choices if not one.in_app}
         if told:
             rows = [{**notice, "id": uuid7(), "user_id": user_id} for user_id in told]
             await self.ctx.session.execute(insert(Notification), rows)
+        return members & {one.user_id for one in choices if one.email}
 
     async def list(self, query: NotificationQuery) -> Page[NotificationResponse]:
         """Return the caller's notices, newest first."""
@@ -91,10 +93,6 @@ class PreferenceService:
             self.ctx.quiet("how somebody wants to be told is nobody else's business")
             await self.preferences.change(user.id, changes)
         return await self.show()
-
-    async def with_mail(self) -> Collection[uuid.UUID]:
-        """Return who wants mails."""
-        return await self.preferences.with_mail()
 
 
 class NewsMailService:

@@ -2,17 +2,12 @@
 
 from app.core.context import Context
 from app.core.tasks import enqueue
-from app.modules.notifications.services import NotificationService, PreferenceService
+from app.modules.notifications.services import NotificationService
 from app.modules.notifications.tasks import send_news
 from app.modules.projects.events import ProjectCreated
 
 
 async def notify_of_created_project(ctx: Context, event: ProjectCreated) -> None:
-    """Tell every member of the tenant who wants notices, the creator included."""
-    await NotificationService(ctx).notify_members(event, event.name)
-
-
-async def mail_of_created_project(ctx: Context, event: ProjectCreated) -> None:
-    """Let a mail go to each member who wants mails, the creator included, each on its own."""
-    for user_id in await PreferenceService(ctx).with_mail():
+    """Tell every member of the tenant as they want it, the creator included: in the app, by a mail, or by both."""
+    for user_id in await NotificationService(ctx).notify_members(event, event.name):
         await enqueue(ctx, send_news, user_id=user_id, kind=event.action, title=event.name)
