@@ -58,9 +58,9 @@ class BrokerTransport:
         self.seals, self.config = seals, config
         self.queues = {name: queue(name, self.connection) for name in config.queues}
 
-    def room(self, under_way: int) -> int:
-        """Return how many more tickets a queue takes: the rest waits in the database, where tenants take turns."""
-        return self.config.in_flight - under_way
+    def room(self) -> int:
+        """Return how many tickets it takes at once."""
+        return self.config.in_flight
 
     async def send(self, tickets: Sequence[Ticket]) -> None:
         """Put tickets into their queues in one round trip; raises `TransportAwayError`."""

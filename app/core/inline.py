@@ -18,9 +18,8 @@ class InlineTransport:
         self.runner, self.concurrency, self.freed = runner, concurrency, freed
         self.running: dict[Ticket, asyncio.Task[None]] = {}
 
-    def room(self, under_way: int) -> int:
-        """Return how many more runs fit; what other processes do meanwhile is their business."""
-        del under_way
+    def room(self) -> int:
+        """Return how many more runs fit."""
         return self.concurrency - len(self.running)
 
     async def send(self, tickets: Sequence[Ticket]) -> None:

@@ -85,8 +85,6 @@ def one_of(column: str, words: type[StrEnum]) -> str:
 WAITING = (Status.deferred, Status.queued, Status.sent, Status.started)
 PASSED = (Status.finished, Status.discarded)
 """Nobody waits for these: a discarded task took those along that had waited for it."""
-STARTABLE = (Status.queued, Status.sent, Status.dead)
-"""A dead entry starts when somebody requeued its job in the broker."""
 
 
 class OutboxEntry(TenantMixin, Base):
@@ -193,27 +191,19 @@ def lock_number(entry: OutboxEntry) -> int:
 # These run for each entry. They are built once and skip the ORM: to put a statement together, and to narrow it to the
 # tenant that it names anyway, takes longer than to run it.
 TABLE = cast("Table", OutboxEntry.__table__)
-ENTRY = (TABLE.c.tenant_id == bindparam("tenant"), TABLE.c.id == bindparam("entry"))
-MINE = (*ENTRY, TABLE.c.attempts == bindparam("attempt"), TABLE.c.status == Status.started)
+MINE = (
+    TABLE.c.tenant_id == bindparam("tenant"),
+    TABLE.c.id == bindparam("entry"),
+    TABLE.c.attempts == bindparam("attempt"),
+    TABLE.c.status == Status.started,
+)
 """That the attempt which somebody began is still the one under way."""
 NAMED = {"unscoped": "names its tenant"}
 
-START = (
-    update(TABLE)
-    .where(
-        *ENTRY,
-        TABLE.c.status.in_(STARTABLE) | (TABLE.c.status == Status.started) & (TABLE.c.lease_until < func.now()),
-    )
-    .values(
-        status=Status.started,
-        attempts=TABLE.c.attempts + 1,
-        started_at=func.now(),
-        lease_until=func.now() + LEASE,
-        finished_at=None,
-    )
-    .returning(TABLE)
-    .execution_options(**NAMED)
+START = text("select * from start_outbox_entry(:tenant, :entry, :lease)").columns(
+    **{one.name: one.type for one in TABLE.c if isinstance(one.type, JSONB)}
 )
+"""Begin an attempt; a statement that is a transaction of its own: the function enters the tenant (migration 0017)."""
 MOVE = update(TABLE).where(*MINE).returning(TABLE.c.id).execution_options(**NAMED)
 EXTEND = MOVE.values(lease_until=func.now() + LEASE)
 FINISH = MOVE.values(
@@ -286,12 +276,6 @@ class Outbox:
         """Return who hears of an event, in the order of the handlers' names."""
         found = select(OutboxEntry).where(OutboxEntry.event_id == event_id, OutboxEntry.kind == Kind.delivery)
         return (await self.session.scalars(found.order_by(OutboxEntry.name))).all()
-
-    async def start(self, entry_id: uuid.UUID) -> OutboxEntry | None:
-        """Begin an attempt, and return the entry; None when it is done, discarded, or under way elsewhere."""
-        found = await self.session.execute(START, {"tenant": self.ctx.tenant_id, "entry": entry_id})
-        row = found.mappings().first()
-        return OutboxEntry(**row) if row else None
 
     async def extend(self, entry: OutboxEntry) -> bool:
         """Give a sign of life; False when the attempt is not this one's any more."""

@@ -38,46 +38,56 @@ Step = Callable[[], Awaitable[int]]
 
 log = get_logger(__name__)
 
-# Tenants take turns: each may have so many entries under way, and room goes first to those that have fewest, so that
-# full tenants, however many, do not hold up another. The recursive part walks the index from tenant to tenant, so that
-# a long queue costs no more than a short one.
+# Each queue has room for so many entries under way, and the first queue's go first. Within it tenants take turns: each
+# may have so many, and room goes first to those that have fewest, so that full tenants, however many, do not hold up
+# another. The recursive part walks the index from tenant to tenant: a long queue costs no more than a short one.
 # Nobody waits for the disk: a claim that a crash of the database forgets is made again, and sending twice is safe.
 CLAIM = text("""
-    with recursive tenant (id) as (
-        (select tenant_id from outbox_entries where status = 'queued' and queue = :queue order by tenant_id limit 1)
-        union all
-        select (
+    with recursive line (queue, place, room) as materialized (
+        select q.queue, q.place, least(:room, cast(:in_flight as bigint) - (
+            select count(*) from outbox_entries s where s.status = 'sent' and s.queue = q.queue
+        ))
+        from unnest(cast(:queues as text[])) with ordinality as q (queue, place)
+    ),
+    tenant (queue, place, room, id) as (
+        select line.*, first.tenant_id from line cross join lateral (
             select e.tenant_id from outbox_entries e
-            where e.status = 'queued' and e.queue = :queue and e.tenant_id > tenant.id order by e.tenant_id limit 1
-        ) from tenant where tenant.id is not null
+            where e.status = 'queued' and e.queue = line.queue order by e.tenant_id limit 1
+        ) first
+        where line.room > 0
+        union all
+        select tenant.queue, tenant.place, tenant.room, next.tenant_id from tenant cross join lateral (
+            select e.tenant_id from outbox_entries e
+            where e.status = 'queued' and e.queue = tenant.queue and e.tenant_id > tenant.id
+            order by e.tenant_id limit 1
+        ) next
     ),
     due as (
-        select e.tenant_id, e.id from tenant cross join lateral (
+        select e.tenant_id, e.id, e.due_at, tenant.place, tenant.room,
+            under_way.taken + row_number() over (partition by tenant.place, tenant.id order by e.due_at, e.id) as turn
+        from tenant cross join lateral (
             select count(*) as taken from outbox_entries s
-            where s.tenant_id = tenant.id and s.queue = :queue and s.status = 'sent'
+            where s.tenant_id = tenant.id and s.queue = tenant.queue and s.status = 'sent'
         ) under_way cross join lateral (
             select c.tenant_id, c.id, c.due_at from outbox_entries c
-            where c.tenant_id = tenant.id and c.queue = :queue and c.status = 'queued' and c.due_at <= now()
+            where c.tenant_id = tenant.id and c.queue = tenant.queue and c.status = 'queued' and c.due_at <= now()
             order by c.due_at, c.id
-            limit greatest(0, least(cast(:share as bigint) - under_way.taken, cast(:room as bigint)))
+            limit greatest(0, least(cast(:share as bigint) - under_way.taken, tenant.room))
             for update skip locked
         ) e
-        where tenant.id is not null
-        order by under_way.taken + row_number() over (partition by e.tenant_id order by e.due_at, e.id), e.due_at
-        limit cast(:room as bigint)
-    )
+    ),
+    ordered as (select *, row_number() over (partition by place order by turn, due_at) as nth from due),
+    claimed as (select tenant_id, id from ordered where nth <= room order by place, nth limit cast(:room as bigint))
     update outbox_entries o
     set status = 'sent', dispatches = o.dispatches + 1, lease_until = now() + cast(:hold as interval)
-    from due, set_config('synchronous_commit', 'off', true) where o.tenant_id = due.tenant_id and o.id = due.id
+    from claimed c, set_config('synchronous_commit', 'off', true) where o.tenant_id = c.tenant_id and o.id = c.id
     returning o.tenant_id, o.id, o.name, o.queue
 """)
-LOOK = text("""
-    select q.queue,
-        (select count(*) from outbox_entries s where s.status = 'sent' and s.queue = q.queue) as under_way,
-        exists (
-            select 1 from outbox_entries w where w.status = 'queued' and w.queue = q.queue and w.due_at <= now()
-        ) as due
-    from unnest(cast(:queues as text[])) with ordinality as q (queue, place) order by q.place
+IS_DUE = text("""
+    select exists (
+        select 1 from unnest(cast(:queues as text[])) as q (queue), outbox_entries w
+        where w.status = 'queued' and w.queue = q.queue and w.due_at <= now()
+    )
 """)
 OVERDUE = text("""
     select tenant_id, id, name, queue from outbox_entries
@@ -127,8 +137,8 @@ class TransportAwayError(Exception):
 class Transport(Protocol):
     """What takes tickets to those who carry entries out."""
 
-    def room(self, under_way: int) -> int:
-        """Return how many more tickets of a queue it takes, of which so many are under way."""
+    def room(self) -> int:
+        """Return how many more tickets it takes, of all queues together."""
 
     async def send(self, tickets: Sequence[Ticket]) -> None:
         """Take tickets; raises `TransportAwayError`, and then none or some were taken: sending again is safe."""
@@ -187,19 +197,15 @@ class Relay:
             return 0
 
     async def send_due(self) -> int:
-        """Claim what is due, as far as there is room, and send it, the first queue first; return how much it was."""
-        sent = 0
+        """Claim what is due, as far as there is room, and send it; return how much it was."""
+        queues, room = list(self.config.queues), self.transport.room()
+        bounds = {"room": room, "in_flight": self.config.in_flight, "share": self.config.in_flight_tenant}
         async with self.single.connect() as connection:
-            looks = (await connection.execute(LOOK, {"queues": list(self.config.queues)})).all()
-            for look in looks:
-                room = self.transport.room(look.under_way)
-                if look.due and room > 0:
-                    values = {"queue": look.queue, "room": room, "share": self.config.in_flight_tenant, "hold": HOLD}
-                    found = [Ticket(*row) for row in await connection.execute(CLAIM, values)]
-                    await self.send(found)
-                    sent += len(found)
-        self.crowded = not sent and any(look.due for look in looks)
-        return sent
+            values = {**bounds, "queues": queues, "hold": HOLD}
+            found = [Ticket(*row) for row in await connection.execute(CLAIM, values)] if room > 0 else []
+            self.crowded = not found and bool(await connection.scalar(IS_DUE, {"queues": queues}))
+        await self.send(found)
+        return len(found)
 
     async def send(self, tickets: Sequence[Ticket]) -> None:
         """Send what was claimed; take it back when nobody takes it."""

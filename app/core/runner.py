@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from sqlalchemy.exc import DBAPIError
 
 from app.core.context import Context
-from app.core.outbox import Outbox, OutboxEntry
+from app.core.outbox import LEASE, START, Outbox, OutboxEntry
 from app.core.unit_of_work import UnitOfWork, finish
 from app.exceptions import AppError, HopelessError
 from app.extensions.logs import get_logger
@@ -92,9 +92,7 @@ class Runner:
         Safe to call twice for one entry, also at once: one of them works. What a run raises is kept with the entry,
         which is tried again later or is dead, and `RunFailedError` is raised. A cancelled run gives its entry back.
         """
-        # A start that a crash forgets leaves the entry where it was; no effect of it can be kept without it.
-        async with self.work.begin(tenant_id=tenant_id, durable=False) as ctx:
-            entry = await Outbox(ctx).start(entry_id)
+        entry = await self.start(tenant_id, entry_id)
         if entry is None:
             return False
         try:
@@ -107,6 +105,11 @@ class Runner:
             raise RunFailedError(f"{entry.name}: {describe(error)}") from None
         log.info("run", name=entry.name, entry_id=str(entry.id), attempt=entry.attempts)
         return True
+
+    async def start(self, tenant_id: uuid.UUID, entry_id: uuid.UUID) -> OutboxEntry | None:
+        """Begin an attempt, and return the entry; None when it is done, discarded, or under way elsewhere."""
+        row = await self.work.alone(START, {"tenant": tenant_id, "entry": entry_id, "lease": LEASE})
+        return OutboxEntry(**row) if row else None
 
     async def attend(self, entry: OutboxEntry) -> None:
         """Carry an entry out, with signs of life meanwhile and a limit of time."""

@@ -2,12 +2,13 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy import Executable, RowMapping
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from app.core.context import Context
 from app.core.events import ApplicationEvent, Event
@@ -35,6 +36,8 @@ class UnitOfWork:
         limits: RateLimits | None = None,
     ) -> None:
         self.sessions, self.hub, self.reserve = sessions, hub, reserve or sessions
+        self.single: AsyncEngine = sessions.kw["bind"].execution_options(isolation_level="AUTOCOMMIT")
+        """The pool of `sessions`, for statements that are a transaction each."""
         self.services, self.limits = services or Services(), limits or RateLimits()
         self.wake: Callable[[], None] = lambda: None
         """Tells the relay, wherever it is, that there is work; until it is replaced, the relay finds out by itself."""
@@ -47,14 +50,9 @@ class UnitOfWork:
         request_id: str = "",
         address: str = "",
         read_only: bool = False,
-        durable: bool = True,
     ) -> AbstractAsyncContextManager[Context]:
-        """Open a transaction for a caller, in a tenant or outside all of them; see `run`.
-
-        One that is not `durable` commits without waiting for the disk: a crash of the database may forget it, but
-        never keeps what was committed after it.
-        """
-        session = self.sessions(tenant_id=tenant_id, actor_id=actor_id, read_only=read_only, durable=durable)
+        """Open a transaction for a caller, in a tenant or outside all of them; see `run`."""
+        session = self.sessions(tenant_id=tenant_id, actor_id=actor_id, read_only=read_only)
         ctx = Context(
             session,
             Transaction(self),
@@ -75,6 +73,15 @@ class UnitOfWork:
         sessions = self.sessions if read_only else self.reserve
         session = sessions(tenant_id=tenant_id, actor_id=ctx.actor_id, read_only=read_only)
         return self.run(replace(ctx, session=session, work=Transaction(self), tenant_id=tenant_id))
+
+    async def alone(self, statement: Executable, values: Mapping[str, Any]) -> RowMapping | None:
+        """Run a statement that is a transaction of its own, in one round trip, and return its first row or None.
+
+        No tenant is set: the statement names its tenant itself. Raises what `run` makes of the database's errors.
+        """
+        with translated():
+            async with self.single.connect() as connection:
+                return (await connection.execute(statement, values)).mappings().first()
 
     @asynccontextmanager
     async def run(self, ctx: Context) -> AsyncIterator[Context]:

@@ -28,7 +28,9 @@ HARMLESS_LITERALS = frozenset({"*", "1"})
 SYMBOLS = re.compile(r"(?!.*(?:--|/\*))[-+*/<>=~!@#%^&|?:.]+")
 """What an operator of PostgreSQL consists of; `op()` takes any text, and two of these signs begin a comment."""
 
-OPAQUE_FUNCTIONS = re.compile(r"set_config|dblink.*|ts_stat|(query|table|cursor|schema|database)_to_xml.*")
+OPAQUE_FUNCTIONS = re.compile(
+    r"set_config|start_outbox_entry|dblink.*|ts_stat|(query|table|cursor|schema|database)_to_xml.*"
+)
 """Functions that run SQL given as text, or change the settings of the transaction."""
 
 PlainCompiler: Any = PGCompiler_asyncpg

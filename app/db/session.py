@@ -57,12 +57,11 @@ class TenantSession(Session):
         actor_id: uuid.UUID | None = None,
         limits: Limits = Limits(),
         read_only: bool = False,
-        durable: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._tenant_id, self._actor_id = tenant_id, actor_id
-        self.limits, self.read_only, self.durable = limits, read_only, durable
+        self.limits, self.read_only = limits, read_only
         self.changed: set[str] = set()
         """Tables of the tenant that this session wrote to."""
 
@@ -92,8 +91,6 @@ class TenantSession(Session):
             "lock_timeout": round(self.limits.lock * 1000),
             "idle_in_transaction_session_timeout": round(self.limits.idle * 1000),
         }
-        if not self.durable:
-            settings["synchronous_commit"] = "off"
         calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
         return f"{'set transaction read only; ' if self.read_only else ''}select {calls}"
 

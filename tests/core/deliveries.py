@@ -135,9 +135,9 @@ class Post:
         """Return a relay on a transport; one that only remembers tickets, unless another is given."""
         return Relay(self.relay_engine, transport or self, settings.tasks.model_copy(update=config))
 
-    def room(self, under_way: int) -> int:
+    def room(self) -> int:
         """Have room for a thousand."""
-        return 1000 - under_way
+        return 1000
 
     async def send(self, tickets: Sequence[Ticket]) -> None:
         """Remember tickets."""

@@ -51,7 +51,7 @@ async def test_room_goes_to_who_has_least_under_way(post: Post) -> None:
     await post.rows(WAITING, tenants=[some], count=10, hours=1)
     await post.rows(WAITING, tenants=[new], count=1, hours=0)
     post.sent.clear()
-    await post.relay(Narrow(post, 10)).send_due()
+    await post.relay(in_flight=10).send_due()
     assert Counter(str(ticket.tenant_id) for ticket in post.sent) == {some: 3, new: 1}
 
 
@@ -68,12 +68,25 @@ async def test_what_the_documentation_asks_is_answered(post: Post) -> None:
     assert waits >= dt.timedelta(hours=2)
 
 
+@pytest.mark.parametrize(("places", "sent"), [(3, {"high": 2, "default": 1}), (9, {"high": 2, "default": 2, "low": 1})])
+async def test_the_first_queue_goes_first(post: Post, places: int, sent: dict[str, int]) -> None:
+    """Two of each queue may be under way; a transport with fewer places is given the first queue's."""
+    (tenant,) = [str(row.id) for row in await post.rows(TENANTS, count=1)]
+    await post.rows(WAITING, tenants=[tenant], count=9, hours=1)
+    for queue, count in [("high", 3), ("low", 1)]:
+        some = "id in (select id from outbox_entries where queue = 'default' limit :count)"
+        moved = f"update outbox_entries set queue = :queue where {some} returning 1"
+        await post.rows(moved, queue=queue, count=count)
+    await post.relay(Narrow(post, places), in_flight=2).send_due()
+    assert Counter(ticket.queue for ticket in post.sent) == sent
+
+
 class Narrow:
-    """A transport with less room than the post's."""
+    """A transport with fewer places than the post's."""
 
-    def __init__(self, post: Post, width: int) -> None:
-        self.width, self.send, self.missing = width, post.send, post.missing
+    def __init__(self, post: Post, places: int) -> None:
+        self.places, self.send, self.missing = places, post.send, post.missing
 
-    def room(self, under_way: int) -> int:
-        """Return how many more it takes."""
-        return self.width - under_way
+    def room(self) -> int:
+        """Return how many more tickets it takes."""
+        return self.places

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.core.outbox import Outbox
 from app.core.relay import Ticket, TransportAwayError
 from app.core.runner import RunFailedError
 from app.db.tenancy import SYSTEM_TENANT_ID
@@ -114,13 +113,11 @@ async def test_who_was_taken_over_cannot_commit(post: Post) -> None:
     """A worker froze, another did the work; when the first goes on, its effect is rolled back."""
     await post.emit(Slow(object_id=OBJECT, note="frozen"))
     (key,) = await tickets(post)
-    async with post.work.begin(tenant_id=post.tenant_id) as ctx:
-        entry = await Outbox(ctx).start(key[1])
+    runner = post.runner()
+    entry = await runner.start(*key)
     assert entry is not None
     await post.rows(LAPSE)
-    async with post.work.begin(tenant_id=post.tenant_id) as ctx:
-        assert await Outbox(ctx).start(key[1]) is not None
-    runner = post.runner()
+    assert await runner.start(*key) is not None
     runnable = runner.runnables[(entry.name, entry.action)]
     with pytest.raises(RuntimeError, match="stubborn"):
         await runner.perform(runnable, entry)
@@ -130,9 +127,8 @@ async def test_who_was_taken_over_cannot_commit(post: Post) -> None:
 async def test_a_worker_without_a_sign_of_life_is_replaced(post: Post) -> None:
     """What a killed worker had begun is queued again once its lease is over, and runs; the last attempt is dead."""
     await post.emit(happened())
-    for _, entry_id in await tickets(post):
-        async with post.work.begin(tenant_id=post.tenant_id) as ctx:
-            await Outbox(ctx).start(entry_id)
+    for key in await tickets(post):
+        await post.runner().start(*key)
     relay = post.relay()
     assert await relay.sweep() == 0
     await post.rows(LAPSE)
@@ -141,9 +137,8 @@ async def test_a_worker_without_a_sign_of_life_is_replaced(post: Post) -> None:
     assert await post.effects() == ONCE
     await post.clear()
     await post.emit(Slow(object_id=OBJECT, note="once"))
-    ((_, entry_id),) = await tickets(post)
-    async with post.work.begin(tenant_id=post.tenant_id) as ctx:
-        await Outbox(ctx).start(entry_id)
+    (key,) = await tickets(post)
+    await post.runner().start(*key)
     await post.rows(LAPSE)
     await relay.sweep()
     dead = (await post.entries())["stubborn"]
@@ -242,7 +237,7 @@ class Away:
     def __init__(self, times: int) -> None:
         self.times, self.taken = times, 0
 
-    def room(self, _: int) -> int:
+    def room(self) -> int:
         """Have room."""
         return 100
 

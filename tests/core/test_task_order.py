@@ -74,8 +74,7 @@ async def test_two_ends_in_two_open_transactions(bench: Bench, tenant: uuid.UUID
     """The second parent's end waits for the first one's commit, and then lets the child go."""
     parents = [await bench.put(tenant, chores.bare.but(delay=HOUR)) for _ in range(2)]
     child = await after(bench, name, *parents)
-    async with bench.work.begin(tenant_id=tenant) as ctx:
-        started = [await Outbox(ctx).start(parent.id) for parent in parents]
+    started = [await bench.runner.start(tenant, parent.id) for parent in parents]
     first, second = (entry for entry in started if entry is not None)
 
     async def end_second() -> None:

@@ -10,6 +10,7 @@ from starlette.types import Message
 
 from app.core.context import Context
 from app.core.exceptions import SilentChangeError
+from app.core.outbox import LEASE, START
 from app.core.unit_of_work import UnitOfWork
 from app.db.exceptions import TenantViolationError
 from app.exceptions import ForbiddenError
@@ -213,15 +214,19 @@ async def test_a_tenant_is_entered_once_and_before_its_rows(work: UnitOfWork, te
             await ctx.enter(team.owner.tenant_id)
 
 
-async def test_only_a_transaction_that_says_so_need_not_reach_the_disk(work: UnitOfWork) -> None:
-    """It says so for itself alone: the next one on the same connection waits for the disk again."""
-    source = text("select source from pg_settings where name = 'synchronous_commit'")
+async def test_what_an_attempt_enters_ends_with_its_start(team: Team, work: UnitOfWork) -> None:
+    """What comes next on the same connection is in no tenant, and waits for the disk again."""
+    query = text("""
+        select current_setting('app.tenant_id', true), array_agg(source order by name) from pg_settings
+        where name in ('lock_timeout', 'synchronous_commit')
+    """)
 
-    async def chosen_by(*, durable: bool) -> str | None:
-        async with work.begin(durable=durable) as ctx:
-            found: str | None = await ctx.session.scalar(source.execution_options(unscoped="reads a setting"))
-            return found
+    async def chosen() -> tuple[str, list[str]]:
+        async with work.single.connect() as connection:
+            tenant, sources = (await connection.execute(query)).one()
+            return tenant or "", sources
 
-    usual = await chosen_by(durable=True)
-    assert (usual, await chosen_by(durable=False), await chosen_by(durable=True)) == (usual, "session", usual)
-    assert usual != "session"
+    usual = await chosen()
+    assert await work.alone(START, {"tenant": team.owner.tenant_id, "entry": uuid7(), "lease": LEASE}) is None
+    assert await chosen() == usual
+    assert "session" not in usual[1]

@@ -29,6 +29,7 @@ from sqlalchemy.orm import aliased, joinedload, with_loader_criteria
 from sqlalchemy.orm import join as mapped_join
 from sqlalchemy.sql.elements import quoted_name
 
+from app.core.outbox import LEASE
 from app.db.exceptions import TenantViolationError
 from app.modules.notifications.models import Notification
 from app.modules.projects.models import Project
@@ -112,6 +113,7 @@ RAW_SQL: dict[str, Callable[[], Executable]] = {
     "extract": lambda: select(User.id, extract(f"year from now()), {RAW}, extract(year", User.created_at)),
     "query_to_xml": lambda: select(User.id, func.query_to_xml("select * from projects", True, False, "")),
     "set_config": lambda: select(User.id, func.set_config("app.tenant_id", str(THEIRS), True)),
+    "start_outbox_entry": lambda: select(User.id, func.start_outbox_entry(THEIRS, THEIRS, LEASE)),
     "a write in a CTE": lambda: select(User).add_cte(update(Notification).values(title="x").cte()),
     "a write as a CTE": lambda: select(delete(Notification).returning(Notification.id).cte().c.id),
     "a write in from_statement": lambda: select(Project).from_statement(
