@@ -10,6 +10,7 @@ from app.scaffold.fields import DEFAULT, KINDS, read_fields
 from app.scaffold.modules import draft_module
 from app.scaffold.names import read_names
 from app.scaffold.projects import make_project, read_title, refuse_place
+from app.scaffold.reference import add_rows
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -31,11 +32,12 @@ def module(
     Asks nothing and needs no database. Exits with 2 for a name or a field that does not do; then nothing is written.
     """
     with written():
-        draft = draft_module(
-            ROOT, read_names(ROOT, name, singular), read_fields(fields), "fancy" if fancy else "simple"
-        )
+        names = read_names(ROOT, name, singular)
+        draft = draft_module(ROOT, names, read_fields(fields), "fancy" if fancy else "simple")
+        told = add_rows(draft, names)
         draft.commit()
-    write_reference(ROOT)
+    if not told:
+        write_reference(ROOT)
     typer.echo(f"app/modules/{name} is there, with {len(draft.changes)} files written or changed. Next: app migrate")
 
 

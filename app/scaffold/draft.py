@@ -1,6 +1,7 @@
 """Changes to a folder that are made in memory, and written all together or not at all."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -126,15 +127,17 @@ def prune(root: Path, folder: Path) -> None:
 
 def ruff(*arguments: str, folder: str) -> None:
     """Run ruff in a folder; raises `ScaffoldError` when it is not there, or finds what is no Python."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    program = shutil.which("ruff", path=places)
+    if program is None:
+        raise ScaffoldError("ruff is not here: it comes with `make setup`")
     found = subprocess.run(  # noqa: S603 - our own environment's
-        [sys.executable, "-m", "ruff", *arguments],
+        [program, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "RUFF_NO_CACHE": "true"},
     )
-    if "No module named ruff" in found.stderr:
-        raise ScaffoldError("ruff is not here: it comes with `make setup`")
     if found.returncode:
         raise ScaffoldError(f"what was to be written is not well formed: {(found.stderr or found.stdout).strip()}")

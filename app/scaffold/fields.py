@@ -5,9 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
-
 from app.scaffold.exceptions import ScaffoldError
+from app.scaffold.words import RESERVED
 
 DEFAULT = "name:str description:text?"
 MOST, LONGEST = 30, 30
@@ -130,7 +129,7 @@ def read_field(word: str) -> Field:
         )
     if kind not in KINDS:
         raise ScaffoldError(f"{word!r} has no type that there is: choose among {', '.join(KINDS)}")
-    if name in RESERVED_WORDS:
+    if name in RESERVED:
         raise ScaffoldError(f"{name} is reserved in SQL: a field cannot be called so")
     if keyword.iskeyword(name):
         raise ScaffoldError(f"{name} is a keyword of Python: a field cannot be called so")

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
-
 from app.scaffold.exceptions import ScaffoldError
 from app.scaffold.reading import routes_of, tables_of
+from app.scaffold.words import RESERVED
 
 LONGEST = 24
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -77,7 +76,7 @@ def refuse_form(name: str, what: str) -> None:
     """Raise for what cannot be a name in Python, in SQL and in a path."""
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         raise ScaffoldError(f"{name} is a keyword of Python: {what} cannot be one")
-    if name in RESERVED_WORDS:
+    if name in RESERVED:
         raise ScaffoldError(f"{name} is reserved in SQL: {what} cannot be so")
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise ScaffoldError(
@@ -105,6 +104,6 @@ def is_installed(name: str) -> bool:
 def places(root: Path) -> Iterator[tuple[str, set[str]]]:
     """Yield what else has names in a project, and those."""
     yield "a package of the application", {path.stem for path in (root / "app").iterdir()}
-    files = sorted((root / "app").rglob("*.py"))
-    yield "a table", {table for path in files for table in tables_of(path.read_text(encoding="utf-8"))}
-    yield "a path", {route for path in files for route in routes_of(path.read_text(encoding="utf-8"))}
+    texts = [path.read_text(encoding="utf-8") for path in (root / "app").rglob("*.py")]
+    yield "a table", {table for text in texts for table in tables_of(text)}
+    yield "a path", {route for text in texts for route in routes_of(text)}

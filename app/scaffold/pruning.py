@@ -15,6 +15,7 @@ from app.scaffold.draft import Draft
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Speaking = ast.Constant | ast.Name | ast.arg | ast.Attribute
 Literal = ast.List | ast.Tuple | ast.Set | ast.Dict
 Span = tuple[int, int, int, int]
 """First line and column, last line and column, as `ast` counts."""
@@ -65,6 +66,21 @@ def words_in(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text))
 
 
+@cache
+def parsed(text: str) -> ast.Module:
+    """Return a file as a tree: most are looked at in several rounds, and are the same in each."""
+    return ast.parse(text)
+
+
+@cache
+def speaking(node: ast.AST) -> list[ast.AST]:
+    """Return what can name something in a piece of code: names, arguments, attributes, and texts but no docstrings."""
+    inside = list(ast.walk(node))
+    places = (one.body[0] for one in inside if isinstance(one, Definition))
+    docs = {id(one.value) for one in places if isinstance(one, ast.Expr)}
+    return [one for one in inside if isinstance(one, Speaking) and id(one) not in docs]
+
+
 def is_sql(words: list[str]) -> bool:
     """Tell whether words are a statement, and no prose."""
     return any(word.lower() in {"select", "insert", "update", "delete", "lock", "alter", "truncate"} for word in words)
@@ -100,7 +116,7 @@ class File:
 
     def __init__(self, path: str, text: str, gone: Gone) -> None:
         self.path, self.text, self.gone = path, text, gone
-        self.tree = ast.parse(text)
+        self.tree = parsed(text)
         self.name = dotted(path)
         self.bound: set[str] = set()
         self.spans: list[Span] = []
@@ -228,9 +244,7 @@ class File:
 
     def names(self, node: ast.AST) -> bool:
         """Tell whether a piece of code names something that goes."""
-        places = (one.body[0] for one in ast.walk(node) if isinstance(one, Definition))
-        docs = {id(one.value) for one in places if isinstance(one, ast.Expr)}
-        return any(self.is_named(one) for one in ast.walk(node) if id(one) not in docs)
+        return any(self.is_named(one) for one in speaking(node))
 
     def is_named(self, node: ast.AST) -> bool:
         """Tell whether one node names something that goes."""

@@ -28,6 +28,7 @@ from app.core.routing import operations
 from app.exceptions import AppError
 from app.hub import MessageHub
 from app.main import bare_app
+from app.scaffold.reference import rank
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]
@@ -168,7 +169,7 @@ def permissions_page() -> str:
     roles = [*map(str, BuiltInRole)]
     held = [
         (f"`{name}`", flat(one.description), *("yes" if role in one.roles else "-" for role in BuiltInRole))
-        for name, one in sorted(CATALOGUE.items())
+        for name, one in CATALOGUE.items()
     ]
     asked = [
         (f"`{method} {path}`", f"`{route.access}`", *(mark(route, role) for role in BuiltInRole), extras(route))
@@ -178,10 +179,10 @@ def permissions_page() -> str:
         "Permissions",
         "What the built-in roles hold; a role of a tenant's own holds what the tenant gave it. `app permissions`",
         "prints the same.",
-        body=table(("permission", "meaning", *roles), held)
+        body=table(("permission", "meaning", *roles), sorted(held, key=rank))
         + "\n## Operations\n\nThe last column names the module that a tenant must have switched on, and a check of the"
         + " object in the path.\n\n"
-        + table(("operation", "asks", *roles, "also"), asked),
+        + table(("operation", "asks", *roles, "also"), sorted(asked, key=rank)),
     )
 
 
@@ -193,28 +194,28 @@ def events_page() -> str:
         for handlers in [", ".join(f"`{one.name}` ({kind(one)})" for one in reactions)]
     ]
     activities = [one for one in descendants(ApplicationEvent) if not issubclass(one, Event)]
-    tracked = [
-        (f"`{one.action}`", one.__name__, summary(one)) for one in sorted(activities, key=lambda one: one.action)
-    ]
+    tracked = [(f"`{one.action}`", one.__name__, summary(one)) for one in activities]
     return page(
         "Events",
         "Each is a row of the audit. What handlers are, and when they run: [events and tasks](../events-and-tasks.md).",
-        body=table(("action", "class", "version", "means", "handlers"), rows)
+        body=table(("action", "class", "version", "means", "handlers"), sorted(rows, key=rank))
         + "\n## Activities\n\nThey change nothing, have no handlers, and are written into the audit by `ctx.track`.\n\n"
-        + table(("action", "class", "means"), sorted(tracked)),
+        + table(("action", "class", "means"), sorted(tracked, key=rank)),
     )
 
 
 def errors_page() -> str:
     """Return every error that a client can meet."""
-    kinds = sorted(descendants(AppError), key=lambda one: (one.status, one.code, one.__name__))
-    rows = [(str(one.status), f"`{one.code}`", summary(one), f"`{one.__module__}.{one.__name__}`") for one in kinds]
+    rows = [
+        (str(one.status), f"`{one.code}`", summary(one), f"`{one.__module__}.{one.__name__}`")
+        for one in descendants(AppError)
+    ]
     return page(
         "Errors",
         "An error is answered as `application/problem+json` (RFC 9457); programs branch on `code`. The message is the",
         "default, an answer may say more. What the framework refuses without a class of ours has a code that is made",
         "of its status: `unsupported_media_type`.",
-        body=table(("status", "code", "message", "class"), rows),
+        body=table(("status", "code", "message", "class"), sorted(rows, key=rank)),
     )
 
 

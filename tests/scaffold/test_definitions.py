@@ -1,13 +1,20 @@
 """What a module and its fields may be called: whatever does not do is one line, status 2, and nothing written."""
 
 import pytest
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from app.commands.writing import ROOT
 from app.scaffold.exceptions import ScaffoldError
 from app.scaffold.fields import read_fields
 from app.scaffold.names import read_names, singular_of
 from app.scaffold.removal import modules_of
+from app.scaffold.words import RESERVED
 from tests.commands.support import call
+
+
+def test_the_reserved_words_are_those_that_would_be_quoted() -> None:
+    """A table of such a name works, but every statement that a person writes by hand fails."""
+    assert RESERVED == RESERVED_WORDS
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from app.scaffold.modules import FLAVOURS, draft_module
 from app.scaffold.names import LONGEST, read_names
 from app.scaffold.pruning import Gone, prune
 from app.scaffold.reading import heads
+from app.scaffold.reference import add_rows
 from app.scaffold.removal import unlink
 
 EVERYTHING = " ".join(f"{kind}_{end}:{kind}{mark}" for kind in KINDS for end, mark in (("a", ""), ("b", "?")))
@@ -58,6 +59,18 @@ def test_the_registries_have_its_lines() -> None:
         before, after = (ROOT / path).read_text(encoding="utf-8"), draft.read(path)
         assert line in after
         assert [one for one in before.splitlines() if one not in after.splitlines()] == []
+
+
+def test_the_reference_has_its_rows(tmp_path: Path) -> None:
+    """All else in the pages stays as it was; where there are no such pages, nothing is written of them."""
+    names, draft = read_names(ROOT, "quokkas"), Draft(ROOT)
+    assert add_rows(draft, names)
+    for page, rows in (("permissions", 3 + 6), ("events", 5), ("errors", 1)):
+        before = (ROOT / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8").splitlines()
+        after = draft.read(f"docs/reference/{page}.md").splitlines()
+        assert [line for line in after if "quokka" not in line] == before
+        assert len(after) == len(before) + rows
+    assert not add_rows(Draft(tmp_path), names)
 
 
 def test_all_is_written_or_nothing(tmp_path: Path) -> None:
