@@ -2,7 +2,7 @@
 
 from app.auth.mails import ChangedLetter, ResetLetter, VerificationLetter
 from app.modules.billing.mails import ReminderLetter
-from app.modules.notifications.mails import NEWS, NewsLetter
+from app.modules.notifications.mails import NewsLetter
 from app.services.mailer.letters import Letter
 from app.tenants.mails import InvitationLetter
 
@@ -14,5 +14,5 @@ MAILS: dict[str, Letter] = {
     "changed": ChangedLetter(),
     "invitation": InvitationLetter("Harbour Studio", "member", 7, TOKEN),
     "reminder": ReminderLetter("Invoice 7", "Harbour Studio", "EUR 12.00", "the card was declined", "2026-01-02"),
-    "news": NewsLetter(NEWS["project.created"], "Website", "Harbour Studio"),
+    "news": NewsLetter("New project", "Website", "Harbour Studio"),
 }
