@@ -1,8 +1,8 @@
 """The drill of `app new` and `app remove`, on copies of this checkout: `python -m tests.scaffold.drill [CASE ...]`.
 
-Each copy runs in this environment, by PYTHONPATH, and lends its types to the next one's check. What must hold after
-each step: ruff, mypy, the import contracts, and the tests that a change of modules can break; all tests with
-GROUNDPLAN_DRILL_WHOLE=1. Ends with status 1 at the first that does not.
+Each copy runs in this environment, by PYTHONPATH, and knows the types that this checkout's last check found. What must
+hold after each step: ruff, mypy, the import contracts, and the tests that a change of modules can break; all tests with
+GROUNDPLAN_DRILL_WHOLE=1. Two cases run at a time, each says at its end how it went; status 1 unless all went well.
 """
 
 import os
@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -26,38 +26,60 @@ OPTIONS = {"plain": [], "fancy": ["--fancy", "--fields", EVERYTHING]}
 NEW = {f"{flavour}_things": options for flavour, options in OPTIONS.items()}
 """Modules by name. It stands nowhere as it is: what names a module goes with it, and so would this file."""
 
-TOUCHED = ("tests/core/test_hub.py", "tests/db/test_migrations.py")
-GENERATED = (*TOUCHED, "tests/isolation/test_generated.py", "tests/db/test_policies.py", "tests/modules")
-TYPES = Path(tempfile.gettempdir()) / f"gp-drill-{os.getpid()}"
-"""What mypy remembers from one copy to the next; it begins with what it knows of this checkout."""
+WHOLE = bool(os.environ.get("GROUNDPLAN_DRILL_WHOLE"))
+MIGRATIONS = "tests/db/test_migrations.py"
+TOUCHED = (
+    "tests/core/test_hub.py",
+    MIGRATIONS,
+    "tests/db/test_policies.py",
+    "tests/docs/test_pages.py",
+    "tests/access/test_document.py",
+)
+"""What a registry, a table, a page or the document of the API can break; the application is started for them."""
+
+GENERATED = ("tests/isolation/test_generated.py", "tests/access/test_matrix.py", "tests/contract", "tests/modules")
+"""What takes new operations in by itself, and the tests of the modules."""
+
+SCHEMA = "agree or down_and_up or printed_script"
+OF_THE_NEW = " or ".join((*OPTIONS, SCHEMA, "everybody_sends or reference"))
+WITHOUT_RACES = "not take_turns"
+"""Whether two processes that migrate at once take turns is no matter of modules, and starts two."""
 
 LONGEST = 1800
 """Seconds that one step may take."""
 
 
+class Broken(Exception):
+    """A step failed: the log says which, and how."""
+
+
 class Place:
-    """A checkout to try in."""
+    """A checkout to try in; `log` has a line for each step, `types` is what mypy remembers."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, types: Path, log: list[str]) -> None:
+        self.root, self.types, self.log = root, types, log
 
-    def run(self, *command: str) -> None:
-        """Run a program of this environment here; end the drill when it fails."""
+    def beside(self, root: Path) -> "Place":
+        """Return another checkout of the same case."""
+        return Place(root, self.types, self.log)
+
+    def run(self, *command: str, **variables: str) -> None:
+        """Run a program of this environment here; end the case when it fails."""
         begun = time.monotonic()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("APP_")}
         found = subprocess.run(  # noqa: S603 - our own
             [Path(sys.executable).with_name(command[0]), *command[1:]],
             cwd=self.root,
-            env={**environment, "PYTHONPATH": str(self.root), "MYPY_CACHE_DIR": str(TYPES)},
+            env={**environment, **variables, "PYTHONPATH": str(self.root), "MYPY_CACHE_DIR": str(self.types)},
             capture_output=True,
             text=True,
             timeout=LONGEST,
             check=False,
         )
-        say(f"  {time.monotonic() - begun:6.1f} s  {' '.join(command)[:90]}")
+        self.log.append(f"  {time.monotonic() - begun:6.1f} s  {' '.join(command)[:90]}")
         if found.returncode:
-            say(found.stdout[-6000:] + found.stderr[-6000:])
-            raise SystemExit(1)
+            self.log.append(found.stdout[-6000:] + found.stderr[-6000:])
+            raise Broken
 
     def app(self, *arguments: str) -> None:
         """Run the command here."""
@@ -70,100 +92,102 @@ class Place:
         self.run("mypy")
         self.run("lint-imports")
 
-    def test(self, *places: str, only: str = "") -> None:
-        """Run the tests that matter, or all of them."""
-        chosen = [] if os.environ.get("GROUNDPLAN_DRILL_WHOLE") else [place for place in places if self.has(place)]
-        narrowed = ["-k", only] if only and chosen else []
-        self.run("python", "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *narrowed, *chosen)
+    def test(self, *places: str, only: str = "", **variables: str) -> None:
+        """Run the tests that matter, in one process, which loads the application once; or all tests."""
+        pytest = ("python", "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider")
+        if WHOLE:
+            self.run(*pytest)
+        else:
+            chosen = [place for place in places if self.has(place)]
+            self.run(*pytest, "-n", "0", *chosen, *(["-k", only] if only else []), **variables)
 
     def has(self, place: str) -> bool:
         """Tell whether there are tests in a place."""
         path = self.root / place
         return path.is_file() or any(path.rglob("test_*.py"))
 
-
-@contextmanager
-def copy() -> Iterator[Place]:
-    """Yield a copy of this checkout."""
-    with tempfile.TemporaryDirectory(prefix="gp-drill-") as folder:
-        root = Path(folder) / "project"
-        shutil.copytree(ROOT, root, ignore=ignored)
-        yield Place(root)
+    def contents(self) -> dict[str, str]:
+        """Return the text of each file of Python, and of each page, but the migrations."""
+        files = [path for end in ("*.py", "*.md") for path in self.root.rglob(end) if "alembic" not in path.parts]
+        return {str(path.relative_to(self.root)): path.read_text(encoding="utf-8") for path in files}
 
 
-def new() -> None:
+def new(place: Place) -> None:
     """Write a module of each flavour; take them out again: nothing is left but migrations."""
-    with copy() as place:
-        before = contents(place.root)
-        for name, options in NEW.items():
-            place.app("new", "module", name, *options)
-        place.check()
-        place.test(*GENERATED, only=f"{' or '.join(NEW)} or plain or fancy or migrations or agree")
-        for name in NEW:
-            place.app("remove", "module", name)
-        after = contents(place.root)
-        changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-        if changed:
-            say(f"not as before: {changed}")
-            raise SystemExit(1)
-        place.test("tests/db/test_migrations.py")
+    before = place.contents()
+    for name, options in NEW.items():
+        place.app("new", "module", name, *options)
+    place.check()
+    place.test(*GENERATED, *TOUCHED, only=OF_THE_NEW, GROUNDPLAN_CONTRACT_ONLY="|".join(OPTIONS))
+    for name in NEW:
+        place.app("remove", "module", name)
+    after = place.contents()
+    changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    if changed:
+        place.log.append(f"not as before: {changed}")
+        raise Broken
+    place.test(MIGRATIONS, only=SCHEMA)
 
 
-def contents(root: Path) -> dict[str, str]:
-    """Return the text of each file of Python but the migrations."""
-    files = (path for path in root.rglob("*.py") if "alembic" not in path.parts)
-    return {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in files}
-
-
-def remove(*names: str) -> None:
+def remove(names: Sequence[str], place: Place) -> None:
     """Remove modules, one after the other."""
-    with copy() as place:
-        for name in names:
-            place.app("remove", "module", name)
-        place.check()
-        place.test(*TOUCHED)
+    for name in names:
+        place.app("remove", "module", name)
+    place.check()
+    place.test(*TOUCHED, only=WITHOUT_RACES)
 
 
-def project() -> None:
+def project(place: Place) -> None:
     """Write a new project, and a module in it."""
-    with copy() as place:
-        there = Path(place.root).with_name("corner-shop")
-        place.app("new", "project", str(there))
-        shop = Place(there)
-        shop.check()
-        shop.test(*TOUCHED, "tests/auth/test_policy.py", "tests/access/test_matrix.py")
-        shop.app("new", "module", "parcels")
-        shop.check()
-        shop.test(*TOUCHED)
+    shop = place.beside(place.root.with_name("corner-shop"))
+    place.app("new", "project", str(shop.root))
+    shop.check()
+    shop.test(*TOUCHED, "tests/auth/test_policy.py", "tests/access/test_matrix.py", only=WITHOUT_RACES)
+    shop.app("new", "module", "parcels")
+    shop.check()
+    shop.test("tests/modules", *TOUCHED, only=f"parcel or {SCHEMA} or reference")
 
 
-def cases() -> dict[str, Callable[[], None]]:
-    """Return what is tried, by name."""
+def cases() -> dict[str, Callable[[Place], None]]:
+    """Return what is tried, by name: what takes longest comes first."""
     modules = modules_of(ROOT)
-    singles = {f"without-{name}": partial(remove, name) for name in modules}
-    return {"new": new, **singles, "without-all": partial(remove, *modules), "project": project}
+    singles = {f"without-{name}": partial(remove, [name]) for name in modules}
+    return {"new": new, "project": project, "without-all": partial(remove, modules), **singles}
+
+
+def attempt(name: str, case: Callable[[Place], None]) -> bool:
+    """Try a case on a copy of this checkout; print its steps and how it went."""
+    begun = time.monotonic()
+    log: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="gp-drill-") as folder:
+        place = Place(Path(folder) / "project", Path(folder) / "types", log)
+        shutil.copytree(ROOT, place.root, ignore=ignored)
+        shutil.copytree(ROOT / ".mypy_cache", place.types, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+        try:
+            case(place)
+            said = "as it should be"
+        except Broken:
+            said = "BROKEN"
+    say("\n".join([*log, f"{name}: {said}, {time.monotonic() - begun:.0f} s"]))
+    return said != "BROKEN"
 
 
 def say(line: str) -> None:
-    """Print a line at once."""
+    """Print at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def main(chosen: Sequence[str]) -> None:
-    """Try what was chosen, or everything."""
-    known = cases()
-    try:
-        if (ROOT / ".mypy_cache").is_dir():
-            shutil.copytree(ROOT / ".mypy_cache", TYPES, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
-        for name in chosen or known:
-            begun = time.monotonic()
-            say(name)
-            known[name]()
-            say(f"  {time.monotonic() - begun:6.1f} s in all")
-    finally:
-        shutil.rmtree(TYPES, ignore_errors=True)
+def main(chosen: Sequence[str]) -> int:
+    """Try what was chosen, or everything; return the status."""
+    known, begun = cases(), time.monotonic()
+    # What is known of this checkout's types is where every copy's check begins.
+    subprocess.run([Path(sys.executable).with_name("mypy"), "--no-error-summary"], cwd=ROOT, check=True)  # noqa: S603 - ours
+    with ThreadPoolExecutor(1 if WHOLE else 2) as pool:
+        went = [*pool.map(lambda name: attempt(name, known[name]), chosen or known)]
+    say(f"{sum(went)} of {len(went)} cases as they should be, {time.monotonic() - begun:.0f} s in all")
+    return 0 if all(went) else 1
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    raise SystemExit(main(sys.argv[1:]))
