@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from app.auth.dependencies import DatabaseGate
@@ -92,10 +92,8 @@ def include(app: FastAPI, config: Settings, routers: Sequence[Router]) -> None:
     if config.env != "production":
         routers = [*routers, *REHEARSALS]
     check_routers(*routers)
-    api = APIRouter(prefix=PREFIX)
     for router in routers:
-        api.include_router(router)
-    app.include_router(api)
+        app.include_router(router, prefix=PREFIX)
     check_routes(app, beside=PAGES)
     app.openapi = partial(document, app)  # type: ignore[method-assign]
 
