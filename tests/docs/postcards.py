@@ -32,7 +32,7 @@ async def drill() -> None:
             transport = ASGITransport(app, raise_app_exceptions=False)
             async with AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
                 owner = await register(client)
-                viewer = await enrol(cluster, name, client, owner.tenant_id, "viewer")
+                (viewer,) = await enrol(cluster, name, client, owner.tenant_id, "viewer")
                 await cluster.rows(name, "update users set email_verified_at = now() returning 1")
                 await write(owner, viewer, lambda: settled(cluster, name), services)
     finally:
