@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -39,6 +40,7 @@ class House:
     work: UnitOfWork
     relay: AsyncEngine
     application: AsyncEngine
+    superuser: AsyncEngine
     anchor: AnchorFile
 
     @property
@@ -48,7 +50,8 @@ class House:
 
     async def sql(self, query: str, **values: Any) -> list[Any]:
         """Run a statement as the superuser; one that writes returns something."""
-        return await self.cluster.rows(self.database, query, **values)
+        async with self.superuser.begin() as connection:
+            return list(await connection.execute(text(query), values))
 
     async def tenant(self) -> uuid.UUID:
         """Make a tenant."""
@@ -95,10 +98,11 @@ async def open_house(cluster: Cluster, folder: Path) -> AsyncIterator[House]:
     engine = create_engine(settings.database, cluster.url("app_rw", database))
     relay = create_engine(settings.database, cluster.url("app_relay", database))
     application = create_async_engine(cluster.url("app_rw", database), poolclass=NullPool)
+    superuser = create_async_engine(cluster.url("postgres", database))
     work = UnitOfWork(async_sessionmaker(engine, class_=Database, expire_on_commit=False), MessageHub)
     try:
-        yield House(cluster, database, work, relay, application, AnchorFile(folder / "anchor.json"))
+        yield House(cluster, database, work, relay, application, superuser, AnchorFile(folder / "anchor.json"))
     finally:
-        for one in (engine, relay, application):
+        for one in (engine, relay, application, superuser):
             await one.dispose()
         await cluster.drop(database)
