@@ -188,20 +188,28 @@ async def cursor_of(owner: Caller, operation: Operation) -> str | None:
 
 
 def combinations(choices: Mapping[tuple[str, str], Sequence[Any]]) -> Iterator[Values]:
-    """Yield what is needed alone, then each parameter with each value, each two, and all together.
+    """Yield what is needed alone, then each parameter with each value, each two, and all together; none of it twice.
 
     What stands in the path, and the tenant's header, go with every request: without them there is no call.
     """
     needed = {place: values for place, values in choices.items() if place[0] == "path" or place[1] == "X-Tenant-ID"}
     always = {place: values[0] for place, values in needed.items()}
-    places = [place for place, values in choices.items() if values]
-    yield always
-    for place in places:
-        yield from (always | {place: value} for value in choices[place])
-    for one, other in itertools.combinations(places, 2):
-        yield from (always | {one: a, other: b} for a, b in itertools.product(choices[one][:FEW], choices[other][:FEW]))
-    for number in range(min(FEW, max((len(choices[place]) for place in places), default=0))):
-        yield always | {place: choices[place][number % len(choices[place])] for place in places}
+    tried: list[Values] = []
+    for values in varied({place: values for place, values in choices.items() if values}):
+        if always | values not in tried:
+            tried.append(always | values)
+            yield tried[-1]
+
+
+def varied(choices: Mapping[tuple[str, str], Sequence[Any]]) -> Iterator[Values]:
+    """Yield nothing, then each parameter with each value, each two, and all together."""
+    yield {}
+    for place, values in choices.items():
+        yield from ({place: value} for value in values)
+    for one, other in itertools.combinations(choices, 2):
+        yield from ({one: a, other: b} for a, b in itertools.product(choices[one][:FEW], choices[other][:FEW]))
+    for number in range(min(FEW, max(map(len, choices.values()), default=0))):
+        yield {place: values[number % len(values)] for place, values in choices.items()}
 
 
 def request_of(operation: Operation, values: Values) -> dict[str, Any]:

@@ -9,14 +9,16 @@ from typing import Any
 from httpx2 import Response
 
 from tests.examples import Examples, Operation
-from tests.isolation.lanes import Lane
-from tests.isolation.rivals import UUID, Rival
+from tests.isolation.lanes import Lane, Rows
+from tests.isolation.rivals import UUID, Rival, create_each
 from tests.support import Caller, register
 
 Query = dict[str, Any]
 
 MOST_PAGES = 20
 MOST_PAIRS = 60
+FEW = 6
+"""How many values of a parameter meet those of another one."""
 
 
 async def leaks_of(operation: Operation, lane: Lane, rival: Rival) -> list[str]:
@@ -65,9 +67,30 @@ class Intruder:
         if not answer.is_success and not self.operation.named("path"):
             yield f"answered {answer.status_code} to somebody who may, which proves nothing"
         values = await self.query_values()
-        for query in pairs(values) if "cursor" in values else singles(values):
+        queries = [*singles(values)]
+        if "cursor" in values:
+            queries += pairs({name: await self.telling(request, name, choices) for name, choices in values.items()})
+        for query in queries:
             async for leak in self.read_pages(request, query):
                 yield leak
+
+    async def telling(self, request: dict[str, Any], name: str, choices: list[Any]) -> list[Any]:
+        """Return of many values a few by which the rival finds something of their own, and one that finds nothing.
+
+        By most identifiers nobody finds anything, with or without a second value; those that a list knows are of a
+        kind.
+        """
+        if len(choices) <= FEW:
+            return choices
+        found: list[Any] = []
+        other: list[Any] = []
+        for choice in choices:
+            asked = {**request, "params": {**request["params"], name: choice}}
+            answer = await self.rival.owner.call(**asked)
+            (found if answer.is_success and answer.json()["items"] else other).append(choice)
+            if len(found) == FEW:
+                break
+        return found + other[:1]
 
     async def read_pages(self, request: dict[str, Any], query: Query) -> AsyncIterator[str]:
         """Read a list to its end."""
@@ -115,25 +138,27 @@ class Intruder:
 
     async def calls_with_foreign_ids(self) -> AsyncIterator[str]:
         """Name every kind of object of the rival: each is as missing as one that never was."""
-        nothing = dict.fromkeys(self.object_names, str(uuid.uuid4()))
-        missing = await self.me.call(**self.operation.request(self.examples, nothing))
-        for path in await self.foreign_paths():
-            request = self.operation.request(self.examples, path)
-            answer = await self.me.call(**request)
-            if answer.status_code != 404 or essence(answer) != essence(missing):
-                yield f"answered {answer.status_code} for {path}, and {missing.status_code} for what is missing"
-            for fault in self.faults(answer, str(request)):
-                yield f"{fault}, asked for {path}"
+        for beside in await self.own_ids():
+            nothing = dict.fromkeys(self.object_names, str(uuid.uuid4())) | beside
+            missing = await self.me.call(**self.operation.request(self.examples, nothing))
+            for theirs in self.rival.baits:
+                path = dict.fromkeys(self.object_names, theirs) | beside
+                request = self.operation.request(self.examples, path)
+                answer = await self.me.call(**request)
+                if answer.status_code != 404 or essence(answer) != essence(missing):
+                    yield f"answered {answer.status_code} for {path}, and {missing.status_code} for what is missing"
+                for fault in self.faults(answer, str(request)):
+                    yield f"{fault}, asked for {path}"
 
-    async def foreign_paths(self) -> list[dict[str, str]]:
-        """Return paths with each of the rival's identifiers in each place; the others hold it too, or one's own."""
-        own = [rows[0]["id"] for rows in (await self.lane.rows(self.me.tenant_id)).values() if rows]
+    async def own_ids(self) -> list[dict[str, str]]:
+        """Return what stands in a path beside the rival's: nothing, and one's own in every place but one, in turn."""
         names = self.object_names
-        return [dict.fromkeys(names, theirs) for theirs in self.rival.baits] + [
-            {**dict.fromkeys(names, mine), name: theirs}
-            for name, theirs, mine in itertools.product(names, self.rival.baits, own)
-            if len(names) > 1
-        ]
+        if len(names) == 1:
+            return [{}]
+        await create_each(self.lane, self.me, self.examples)
+        rows = await self.lane.rows(self.me.tenant_id)
+        mine = {name: named(name, rows) for name in names}
+        return [{}] + [{name: mine[name] for name in names if name != theirs} for theirs in names]
 
     def faults(self, answer: Response, sent: str) -> Iterator[str]:
         """Yield what no answer may be: a sight of the rival, or a failure of the server."""
@@ -149,11 +174,10 @@ def singles(values: dict[str, list[Any]]) -> Iterator[Query]:
 
 
 def pairs(values: dict[str, list[Any]]) -> Iterator[Query]:
-    """Yield no parameter, each value alone, and each two values of two parameters.
+    """Yield each two values of two parameters.
 
-    Where a list holds identifiers of every kind, each value meets one of the other list.
+    Where a list holds many identifiers, each value meets one of the other list.
     """
-    yield from singles(values)
     for (one, ones), (other, others) in itertools.combinations(values.items(), 2):
         few = len(ones) * len(others) <= MOST_PAIRS
         met = itertools.product(ones, others) if few else zip(*cycled(ones, others), strict=True)
@@ -164,6 +188,13 @@ def cycled(*lists: list[Any]) -> Iterator[list[Any]]:
     """Yield lists, each begun again until it is as long as the longest."""
     longest = max(map(len, lists))
     yield from (list(itertools.islice(itertools.cycle(values), longest)) for values in lists)
+
+
+def named(parameter: str, rows: Rows) -> str:
+    """Return the object that a path's parameter names, `project_id` one of `projects`; where none is, any other."""
+    table = f"{parameter.removesuffix('_id')}s"
+    (found, *_) = [*rows.get(table, []), *itertools.chain.from_iterable(rows.values())]
+    return str(found["id"])
 
 
 def next_cursor(answer: Response) -> str | None:

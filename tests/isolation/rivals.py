@@ -84,13 +84,18 @@ async def furnish(lane: Lane) -> Rival:
     operations = operations_of(lane.app.openapi())
     examples = Examples(lane.app.openapi()["components"]["schemas"], marker)
     for _ in range(2):
-        for operation in filter(creates, operations):
-            await owner.call(**operation.request(examples))
+        await create_each(lane, owner, examples)
     await delete_one_of_each(lane, owner, operations)
     for table, rows in (await lane.rows(owner.tenant_id)).items():
         if not rows:
             await fill(lane, table, owner.tenant_id, marker)
     return Rival(owner, marker, await lane.rows(owner.tenant_id))
+
+
+async def create_each(lane: Lane, owner: Caller, examples: Examples) -> None:
+    """Try every operation that creates something."""
+    for operation in filter(creates, operations_of(lane.app.openapi())):
+        await owner.call(**operation.request(examples))
 
 
 def creates(operation: Operation) -> bool:
@@ -99,10 +104,13 @@ def creates(operation: Operation) -> bool:
 
 
 async def delete_one_of_each(lane: Lane, owner: Caller, operations: list[Operation]) -> None:
-    """Delete one object of each kind that can be restored."""
-    ids = [row["id"] for rows in (await lane.rows(owner.tenant_id)).values() for row in rows]
+    """Delete one object of each kind that can be restored; where a path names a table, its rows are tried first."""
+    found = await lane.rows(owner.tenant_id)
     for path, _, last in (operation.path.rpartition("/") for operation in operations):
-        for row_id in ids if last == "restore" and "{" in path else []:
+        if last != "restore" or "{" not in path:
+            continue
+        likely = sorted(found, key=lambda table: f"/{table}/" not in path)
+        for row_id in [row["id"] for table in likely for row in found[table]]:
             answer = await owner.call("DELETE", re.sub(r"\{\w+\}", row_id, path))
             if answer.is_success:
                 break
