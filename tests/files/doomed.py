@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -59,6 +60,8 @@ def kill_one(order: dict[str, Any]) -> None:
         os.close(told)
         try:
             asyncio.run(upload(order, ready))
+        except BaseException:  # noqa: BLE001 - whatever ends it, the parent's reader learns of it
+            traceback.print_exc()
         finally:
             os._exit(1)
     os.close(ready)
