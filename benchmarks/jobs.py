@@ -51,8 +51,8 @@ def python_of(contestant: str) -> str:
     return str(place / "bin" / "python")
 
 
-def measure(contestant: str, kind: str, count: int) -> dict[str, Any]:
-    """Run one contestant once, on an empty Valkey of its own."""
+def measure(contestant: str, kind: str, count: int, package: Path = HERE.parent) -> dict[str, Any]:
+    """Run one contestant once, on an empty Valkey of its own; ours is found in the folder `package`."""
     with closing(socket.create_server(("127.0.0.1", 0))) as found:
         port = found.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +69,7 @@ def measure(contestant: str, kind: str, count: int) -> dict[str, Any]:
                 [python_of(contestant), str(script), str(port), kind, str(count)],
                 check=True,
                 stdout=subprocess.PIPE,
-                env=os.environ | {"PYTHONPATH": str(HERE.parent)},
+                env=os.environ | {"PYTHONPATH": str(package)},
             )
         finally:
             server.kill()
