@@ -1,4 +1,4 @@
-"""Variants of the package side by side, such as one that was compiled: `python -m benchmarks.compiled FOLDER... `.
+"""Variants of the package side by side, such as one that was compiled: `python -m benchmarks.compiled FOLDER...`.
 
 Each folder holds `app` and settings.toml; the first is what the others are compared with. They share this environment,
 one PostgreSQL and one Valkey, and take turns: ratios are taken within a round. How to build some: README.md.
