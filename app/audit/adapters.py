@@ -46,6 +46,13 @@ class AnchorFile:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadAnchorError(f"{self.path} is no anchor of the audit") from error
 
+    def create(self) -> None:
+        """Have a file there, without heads unless it has some; on the disk when this returns."""
+        if not self.path.exists():
+            with self._alone():
+                if not self.path.exists():
+                    self._write({})
+
     def advance(self, heads: Heads) -> None:
         """Replace the heads of some tenants by later ones, on the disk when this returns."""
         with self._alone():

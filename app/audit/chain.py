@@ -64,7 +64,8 @@ class Sequencer:
 
     Any number of them may run on one database: they take turns by an advisory lock, and who does not get it does
     nothing. Within a tenant entries are chained in the order of their ids as far as they wait together; one that was
-    committed later comes later. The anchor follows each commit, so that it may lag behind the chain and is never ahead.
+    committed later comes later. The anchor follows each commit, so that it may lag behind the chain and is never ahead;
+    its file is there before the first link.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Sequencer:
             before |= {row.tenant_id: Head(row.seq, row.digest) for row in found}
             trusted = await self._still_held(connection, before)
             ends = await self._add(connection, waiting, before)
+            await self._create_anchor()
         await self._anchor({tenant: ends[tenant] for tenant in trusted})
         return len(taken)
 
@@ -160,6 +162,15 @@ class Sequencer:
         for tenant in known.keys() - held:
             log.error("audit_chain_broken", tenant=tenant, seq=known[tenant].seq)
         return {tenant for tenant in ends if tenant not in known or tenant in held}
+
+    async def _create_anchor(self) -> None:
+        """Have the anchor there before the first link is: a chain without one is a fault for who verifies.
+
+        Where that fails the chain goes on, and moving the anchor tells.
+        """
+        if self.anchor is not None:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self.anchor.create)
 
     async def _anchor(self, heads: Heads) -> None:
         """Move the anchor."""

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from app.audit.adapters import AnchorFile, BadAnchorError, Head
+from app.audit.adapters import AnchorFile, BadAnchorError, Head, Heads
 from app.audit.chain import SEQUENCER_LOCK, Sequencer
 from app.audit.utils import link_digest
 from app.config import settings
@@ -135,6 +135,21 @@ async def test_killed_between_commit_and_anchor(house: House) -> None:
     assert await house.fault() == ""
     await house.sequencer.catch_up()
     assert house.anchor.read()[tenant] == Head(3, (await house.chained(tenant))[-1].digest)
+
+
+class Unmoved(AnchorFile):
+    """An anchor of a process that ends before it is moved."""
+
+    def advance(self, heads: Heads) -> None:
+        """Come too late."""
+
+
+async def test_killed_between_the_first_commit_and_the_anchor(house: House) -> None:
+    """Whoever verifies just then does not take the anchor for lost."""
+    await house.write(await house.tenant())
+    assert await Sequencer(house.relay, Unmoved(house.anchor.path)).run_once() == 1
+    assert house.anchor.read() == {}
+    assert await house.fault() == ""
 
 
 async def test_killed_before_the_commit(house: House) -> None:
