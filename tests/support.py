@@ -2,14 +2,17 @@
 
 import asyncio
 import os
+import random
+import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import jwt
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 from sqlalchemy import text
@@ -113,6 +116,14 @@ class Team:
         return caller
 
 
+def free_port() -> int:
+    """Return a port that nobody listens on, below those that the system hands out: none of these takes it meanwhile."""
+    while True:
+        port = random.randrange(15_000, 32_000)  # noqa: S311 - no secret
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 def limited(**rates: str) -> Settings:
     """Return the settings with other limits."""
     return settings.model_copy(update={"limits": settings.limits.model_copy(update=rates)})
@@ -158,6 +169,12 @@ async def sign_in(client: AsyncClient, email: str, password: str = PASSWORD) -> 
     assert answer.status_code == 200, answer.text
     tokens: dict[str, Any] = answer.json()
     return tokens
+
+
+def renewed(caller: Caller) -> Caller:
+    """Return somebody with a new token of the same session: one lives ten minutes, and a run of the tests longer."""
+    claims = jwt.decode(caller.token, options={"verify_signature": False})
+    return replace(caller, token=issue_access(uuid.UUID(claims["sub"]), uuid.UUID(claims["sid"])))
 
 
 async def join(cluster: Cluster, database: str, caller: Caller, tenant_id: uuid.UUID, role: str) -> Caller:
@@ -246,12 +263,12 @@ async def chained_of(work: UnitOfWork) -> None:
     await chained(*database_of(work))
 
 
-async def settled(cluster: Cluster, database: str, seconds: float = 20) -> None:
+async def settled(cluster: Cluster, database: str, seconds: float = 60) -> None:
     """Return when nothing in a database's outbox is due or under way; fail after so many seconds."""
     await none_found(cluster, database, UNSETTLED, seconds)
 
 
-async def chained(cluster: Cluster, database: str, seconds: float = 20) -> None:
+async def chained(cluster: Cluster, database: str, seconds: float = 60) -> None:
     """Return when every entry of a database's audit is chained; fail after so many seconds."""
     await none_found(cluster, database, "select count(*) from audit_unchained having count(*) > 0", seconds)
 

@@ -4,7 +4,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from tests.access.roles import Cast, hire
-from tests.support import Caller, Cluster, register
+from tests.support import Caller, Cluster, register, renewed
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +14,12 @@ async def cast(client: AsyncClient, cluster: Cluster, database: str) -> Cast:
 
 
 @pytest.fixture(scope="session")
-async def somebody(client: AsyncClient) -> Caller:
+async def registered(client: AsyncClient) -> Caller:
     """Register an owner whose requests are refused before they change anything."""
     return await register(client)
+
+
+@pytest.fixture
+def somebody(registered: Caller) -> Caller:
+    """Return that owner, signed in anew."""
+    return renewed(registered)

@@ -10,7 +10,7 @@ from app.core.openapi import document
 from app.core.permissions import CATALOGUE, built_in_roles
 from app.main import bare_app
 from tests.examples import operations_of
-from tests.support import Caller, Cluster, register
+from tests.support import Caller, Cluster, register, renewed
 
 OPERATIONS = {str(one): one for one in operations_of(document(bare_app()))}
 """Every operation, by `METHOD /path`."""
@@ -46,7 +46,7 @@ class Cast:
         await self.cluster.rows(self.database, FOUND, tenant=tenant_id, **own)
         users = [person.user_id for person in self.people.values()]
         await self.cluster.rows(self.database, PLACE, tenant=tenant_id, users=users, roles=list(self.people))
-        return {role: replace(person, tenant_id=tenant_id) for role, person in self.people.items()}
+        return {role: replace(renewed(person), tenant_id=tenant_id) for role, person in self.people.items()}
 
 
 async def hire(client: AsyncClient, cluster: Cluster, database: str) -> Cast:

@@ -16,13 +16,12 @@ from typing import Any
 
 from httpx2 import AsyncClient, HTTPError, Limits, get
 
-from app.embedded.dev import claim_port
 from app.routes import PREFIX
 from app.worker import SCHEDULE
 from tests.attacks.wire import Wire
 from tests.embedded.support import until
 from tests.load.door import CONTENT, TABLES
-from tests.support import Caller, Cluster, Team, chained, found_team, register, settled
+from tests.support import Caller, Cluster, Team, chained, found_team, free_port, register, settled
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -58,7 +57,7 @@ def serving(number: int, environment: Mapping[str, str], *options: str) -> Itera
     servers = Servers([], [])
     try:
         for _ in range(number):
-            port = claim_port(HOST, 0)
+            port = free_port()
             command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--drain", "1", *options]
             process = subprocess.Popen(command, cwd=PROJECT, env=inherited | dict(environment))  # noqa: S603
             servers.ports.append(port)
@@ -70,7 +69,7 @@ def serving(number: int, environment: Mapping[str, str], *options: str) -> Itera
         for process in servers.processes:
             process.terminate()
         for process in servers.processes:
-            process.wait(30)
+            process.wait(60)
 
 
 def is_ready(servers: Servers) -> bool:
@@ -106,7 +105,7 @@ class Mails:
 
     async def links(self, address: str, number: int = 1, kind: str = "gp") -> Sequence[str]:
         """Return the tokens of a kind that were mailed to an address, once there are so many, oldest first."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 self.read()
                 found = [token for token in self.tokens.get(address, []) if token.startswith(kind)]
@@ -180,11 +179,15 @@ async def site_of(
         **environment,
     }
     keep = Limits(keepalive_expiry=1.0)
-    with serving(number, own, *options) as servers:
-        doors = tuple(Wire(port) for port in servers.ports)
-        address = f"http://{HOST}:{servers.ports[0]}{PREFIX}"
-        async with AsyncClient(base_url=address, trust_env=False, limits=keep, timeout=30) as client:
-            yield Site(doors, client, cluster, database, Mails(folder)), servers
-        for door in doors:
-            door.close()
-    await cluster.drop(database)
+    try:
+        with serving(number, own, *options) as servers:
+            doors = tuple(Wire(port) for port in servers.ports)
+            address = f"http://{HOST}:{servers.ports[0]}{PREFIX}"
+            try:
+                async with AsyncClient(base_url=address, trust_env=False, limits=keep, timeout=30) as client:
+                    yield Site(doors, client, cluster, database, Mails(folder)), servers
+            finally:
+                for door in doors:
+                    door.close()
+    finally:
+        await cluster.drop(database)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from httpx2 import AsyncClient, HTTPError
+from httpx2 import AsyncClient, HTTPError, Limits
 
 READY = "/api/v1/core/health/ready"
 PERIOD = 0.1
@@ -28,21 +28,24 @@ class Balancer:
         server = await asyncio.start_server(self.forward, "127.0.0.1", 0)
         probes = [asyncio.create_task(self.probe(port)) for port in self.ports]
         async with server:
-            yield int(server.sockets[0].getsockname()[1])
-            for task in probes:
-                task.cancel()
-            await asyncio.wait(probes)
+            try:
+                yield int(server.sockets[0].getsockname()[1])
+            finally:
+                for task in probes:
+                    task.cancel()
+                await asyncio.wait(probes)
 
     async def probe(self, port: int) -> None:
         """Ask a process again and again, each time on a connection of its own."""
-        while True:
-            async with AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
+        each_its_own = Limits(max_keepalive_connections=0)
+        async with AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5, limits=each_its_own) as client:
+            while True:
                 try:
                     answers = (await client.get(READY)).is_success
                 except HTTPError:
                     answers = False
-            (self.ready.add if answers else self.ready.discard)(port)
-            await asyncio.sleep(PERIOD)
+                (self.ready.add if answers else self.ready.discard)(port)
+                await asyncio.sleep(PERIOD)
 
     async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end, by one process."""

@@ -18,12 +18,12 @@ from redis import Redis
 
 from app.embedded.valkey import Valkey
 from tests.deployment.balancer import Balancer
-from tests.deployment.processes import Process, environment, free_port, until
+from tests.deployment.processes import Process, environment, until
 from tests.figures import Figure
-from tests.support import Caller, Cluster, register, settled
+from tests.support import Caller, Cluster, free_port, register, settled
 
 ROLLS = int(os.environ.get("GROUNDPLAN_ROLLS", "1"))
-NOTICE = 1.0
+NOTICE = 2.0
 """Seconds in which a process serves on after SIGTERM; the balancer looks every tenth of one."""
 CLIENTS = 6
 

@@ -3,11 +3,9 @@
 import asyncio
 import datetime as dt
 import os
-import socket
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ from app.services.filesystem import FileKey, FileStore, MemoryFiles, open_store
 from tests.figures import Figure
 from tests.files.test_files import pieces, send, upload, used
 from tests.services.bucket import KEY, REGION, SECRET, Bucket, serving
-from tests.support import Caller, Cluster, register, serve
+from tests.support import Caller, Cluster, free_port, register, serve
 
 KILLS = int(os.environ.get("GROUNDPLAN_UPLOAD_KILLS", "5"))
 PENDING = """
@@ -171,8 +169,7 @@ async def own_database(cluster: Cluster) -> AsyncIterator[str]:
 
 async def test_a_store_that_is_away_loses_nothing(cluster: Cluster, own_database: str) -> None:
     """Clear refusals meanwhile; what was there is there again; what was deleted goes as soon as it can."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     bucket = Bucket(f"http://127.0.0.1:{port}")
     store = open_store(FileSettings(**of_bucket(bucket)))
     app = create_app(url=cluster.url("app_rw", own_database), services=Services(files=store))

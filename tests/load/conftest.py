@@ -1,6 +1,7 @@
 """A tenant for bad requests to fail at, and the look behind the door after each of them."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from fastapi import FastAPI
@@ -9,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.load.door import Door, everything
-from tests.support import Cluster, found_team, settled_of
+from tests.support import Cluster, Team, found_team, renewed, settled_of
 
 
 @pytest.fixture(scope="package")
-async def unlocked(application: FastAPI, client: AsyncClient, cluster: Cluster, database: str) -> Door:
+async def built(application: FastAPI, client: AsyncClient, cluster: Cluster, database: str) -> Door:
     """Make two tenants with a project each; nothing that these tests send may change them, so they share them.
 
     The owner is a superuser, so that nothing is refused for want of a right.
@@ -35,6 +36,12 @@ async def witness(cluster: Cluster, database: str) -> AsyncIterator[AsyncConnect
     async with engine.connect() as connection:
         yield connection
     await engine.dispose()
+
+
+@pytest.fixture
+def unlocked(built: Door) -> Door:
+    """Return the door, with everybody signed in anew."""
+    return replace(built, people=Team(**{role: renewed(person) for role, person in vars(built.people).items()}))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from app.embedded.dev import claim_port
 from tests.services.bucket import Bucket, serving
 from tests.services.posts import Post, moto, post_by
 
@@ -46,12 +45,6 @@ def post(opened: Post) -> Post:
     """Return each of the mailers, by which nothing has arrived yet."""
     opened.clear()
     return opened
-
-
-@pytest.fixture
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    return claim_port("127.0.0.1", 0)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from app.db.tenancy import SYSTEM_TENANT_ID
 from app.processes import Pools
 from tests.commands.support import ROOT
 from tests.services.posts import REGION, SENDER, backend, parsed
-from tests.support import Cluster
+from tests.support import Cluster, free_port
 
 OUTAGE = float(os.environ.get("GROUNDPLAN_MAIL_OUTAGE", "2"))
 IN_EARNEST = OUTAGE >= 30
@@ -41,7 +41,7 @@ class Wire:
     """What lies between a worker and SES: it can be cut, and it can lose the answers."""
 
     target: int
-    port: int = 0
+    port: int = field(default_factory=free_port)
     mute: bool = False
     server: asyncio.Server | None = None
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -49,7 +49,6 @@ class Wire:
     async def open(self) -> None:
         """Carry bytes, on the same port each time."""
         self.server = await asyncio.start_server(self.carry, "127.0.0.1", self.port)
-        self.port = self.server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Refuse connections, and reset those that there are."""

