@@ -63,8 +63,10 @@ class Office:
     async def without_relay(self) -> AsyncIterator[UnitOfWork]:
         """Yield what opens transactions in a process that does nothing with what it leaves in the outbox."""
         pools = Pools.open(settings, self.cluster.url("app_rw", self.database))
-        yield pools.work
-        await pools.close()
+        try:
+            yield pools.work
+        finally:
+            await pools.close()
 
     async def settle(self) -> None:
         """Wait until nothing in the outbox is due or under way."""

@@ -65,17 +65,19 @@ async def working(api: UnitOfWork, broker: str) -> AsyncIterator[None]:
     queues = [queue(name, connection) for name in settings.tasks.queues]
     runner = create_runner(pools.work, settings)
     worker = SealedWorker(queues, connection=connection, runner=runner, seals=seals(settings))
-    async with relaying(settings, roles.relay, transport) as relay, announcing(pools, broker):
-        api.wake = pools.work.wake
-        listening = asyncio.create_task(listen(broker, relay.wake))
-        running = asyncio.create_task(worker.work_async())
-        try:
-            yield
-        finally:
-            await worker.stop(grace=PATIENCE)
-            await running
-            listening.cancel()
-            await asyncio.wait({listening})
-            transport.close()
-            connection.close()
-    await pools.close()
+    try:
+        async with relaying(settings, roles.relay, transport) as relay, announcing(pools, broker):
+            api.wake = pools.work.wake
+            listening = asyncio.create_task(listen(broker, relay.wake))
+            running = asyncio.create_task(worker.work_async())
+            try:
+                yield
+            finally:
+                await worker.stop(grace=PATIENCE)
+                await running
+                listening.cancel()
+                await asyncio.wait({listening})
+                transport.close()
+                connection.close()
+    finally:
+        await pools.close()

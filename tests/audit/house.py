@@ -85,9 +85,11 @@ class House:
     async def as_role(self, role: str) -> AsyncIterator[AsyncConnection]:
         """Yield a connection as one of the database's roles."""
         engine = create_async_engine(self.cluster.url(role, self.database), poolclass=NullPool)
-        async with engine.connect() as connection:
-            yield connection
-        await engine.dispose()
+        try:
+            async with engine.connect() as connection:
+                yield connection
+        finally:
+            await engine.dispose()
 
 
 @asynccontextmanager

@@ -170,11 +170,10 @@ async def test_no_row_holds_a_secret(client: AsyncClient, team: Team, cluster: C
 )
 async def test_the_application_cannot_rewrite_it(team: Team, cluster: Cluster, database: str, statement: str) -> None:
     """The application's role, inside the tenant, can add rows of that tenant and do nothing else."""
-    engine = create_async_engine(cluster.url("app_rw", database), poolclass=NullPool)
+    engine = create_async_engine(cluster.url("app_rw", database), poolclass=NullPool)  # keeps nothing to dispose of
     async with engine.connect() as connection:
         enter = text("select set_config('app.tenant_id', :tenant, true)")
         await connection.execute(enter, {"tenant": str(team.owner.tenant_id)})
         assert await connection.scalar(text("select count(*) from audit_entries")) == 2
         with pytest.raises(DBAPIError, match=r"permission denied|row-level security"):
             await connection.execute(text(statement.format(other=team.stranger.tenant_id)))
-    await engine.dispose()

@@ -30,7 +30,7 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J [red]not\nred[/red] \x9b1m password=hunter2"
 DEADLINE = 60.0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def watched(cluster: Cluster) -> Iterator[str]:
     """Make a database to watch."""
     name = f"gp_{uuid.uuid4().hex[:12]}"

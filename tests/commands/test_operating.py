@@ -179,15 +179,18 @@ def test_a_scheduler_keeps_the_schedule_until_a_signal(cluster: Cluster, operate
     with subprocess.Popen(  # noqa: S603 - our own program
         [*PROGRAM, "scheduler"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
-        asyncio.run(until_scheduled(cluster, operated))
-        process.send_signal(number)
-        _, err = process.communicate(timeout=20)
+        try:
+            asyncio.run(until_scheduled(cluster, operated))
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, err) == (0, "")
 
 
 async def until_scheduled(cluster: Cluster, database: str) -> None:
     """Return once each line has its row."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(await cluster.rows(database, "select name from schedule_entries")) < len(SCHEDULE):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 

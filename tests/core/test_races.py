@@ -62,9 +62,11 @@ async def test_a_real_deadlock_is_survived(stage: Stage, team: Team, cluster: Cl
         await rival.execute(touch, first)
         await rival.execute("commit")
 
-    async with stage(team.owner, step) as caller:
-        answer, _ = await asyncio.gather(caller.call("POST", "/trial"), fight())
-    await rival.close()
+    try:
+        async with stage(team.owner, step) as caller:
+            answer, _ = await asyncio.gather(caller.call("POST", "/trial"), fight())
+    finally:
+        await rival.close()
     assert (answer.status_code, runs) == (200, 2)
 
 

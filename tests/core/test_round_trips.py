@@ -50,9 +50,11 @@ def watched(engine: AsyncEngine) -> Iterator[Traffic]:
 
     event.listen(engine.sync_engine, "connect", watch)
     event.listen(engine.sync_engine, "before_cursor_execute", traffic.note_statement)
-    yield traffic
-    event.remove(engine.sync_engine, "connect", watch)
-    event.remove(engine.sync_engine, "before_cursor_execute", traffic.note_statement)
+    try:
+        yield traffic
+    finally:
+        event.remove(engine.sync_engine, "connect", watch)
+        event.remove(engine.sync_engine, "before_cursor_execute", traffic.note_statement)
 
 
 async def nothing(_: Context) -> None:

@@ -126,8 +126,10 @@ async def test_tells_of_a_seal_and_of_a_rotated_secret(bao: Bao, boot: Boot, lin
 
     async with looking_after_vault(settings):
         bao.seal()
-        await until(lambda: said("vault_token_not_renewed"))
-        bao.unseal()
+        try:
+            await until(lambda: said("vault_token_not_renewed"))
+        finally:
+            bao.unseal()
         await until(lambda: said("vault_token_renewed_again"))
         bao.write(path, {"project_name": "hunter3"})
         await until(lambda: said("vault_secret_rotated"))
