@@ -121,15 +121,17 @@ async def test_a_sign_in_that_began_before_the_change_starts_no_session(
     """The old password is verified while the account changes: what was right is not right any more."""
     hasher.gate.clear()
     login = asyncio.ensure_future(owner.client.post("/auth/login", json={"email": owner.email, "password": PASSWORD}))
-    async with asyncio.timeout(5):
-        while not hasher.running:  # noqa: ASYNC110 - a thread changes it, it sets no event
-            await asyncio.sleep(0.001)
     statements = {
         "password": "update credentials set password_hash = 'another' where user_id = :user returning 1",
         "disabled": "update users set disabled_at = now() where id = :user returning 1",
     }
-    await cluster.rows(database, statements[meanwhile], user=owner.user_id)
-    hasher.gate.set()
+    try:
+        async with asyncio.timeout(30):
+            while not hasher.running:  # noqa: ASYNC110 - a thread changes it, it sets no event
+                await asyncio.sleep(0.001)
+        await cluster.rows(database, statements[meanwhile], user=owner.user_id)
+    finally:
+        hasher.gate.set()
     answer = await login
     assert (answer.status_code, answer.json()["code"]) == (401, "wrong_credentials")
     count = "select count(*) from auth_sessions where user_id = :user"

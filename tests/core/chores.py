@@ -198,7 +198,7 @@ async def slow(ctx: Context) -> None:
     await asyncio.sleep(60)
 
 
-@task(retries=0, timeout=0.2)
+@task(retries=0, timeout=1.0)
 async def stubborn(ctx: Context, gate: str) -> None:
     """Take too long, and refuse to be cancelled."""
     await ProjectService(ctx).create(ProjectCreate(name="stubborn"))

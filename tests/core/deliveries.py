@@ -1,6 +1,7 @@
 """An outbox of its own for tests: a tenant, events, and handlers whose effects are rows that can be counted."""
 
 import asyncio
+import threading
 import time
 import uuid
 from collections import Counter
@@ -30,6 +31,8 @@ from tests.support import Cluster, register
 
 FAULTS: dict[str, list[BaseException]] = {}
 """What the second handler raises, by the event's note, one after the other."""
+BEGUN = threading.Event()
+"""Set while the endless handler runs."""
 
 
 class Happened(Event):
@@ -58,6 +61,12 @@ class Slow(Event):
 
     action = "trial.slow"
     note: str
+
+
+class Long(Event):
+    """An event whose handler never ends by itself."""
+
+    action = "trial.long"
 
 
 async def leave(ctx: Context, handler: str, note: str) -> None:
@@ -104,6 +113,13 @@ async def stubborn(ctx: Context, event: Slow) -> None:
         await asyncio.sleep(0.5)
 
 
+async def endless(ctx: Context, event: Long) -> None:
+    """Leave an effect, tell, and go on."""
+    await leave(ctx, "endless", "")
+    BEGUN.set()
+    await asyncio.sleep(60)
+
+
 class TrialHub(MessageHub):
     """The shipped hub with lines of the test's own."""
 
@@ -112,6 +128,7 @@ class TrialHub(MessageHub):
         Happened: [in_transaction(at_once), delivered(first), delivered(second, retries=2), delivered(third)],
         Renamed: [delivered(renamed)],
         Slow: [delivered(stubborn, timeout=0.2, retries=0)],
+        Long: [delivered(endless, timeout=60, retries=0)],
     }
 
 
@@ -167,8 +184,8 @@ class Post:
         return await self.cluster.rows(self.database, query, **values)
 
     async def until(self, condition: str) -> None:
-        """Return when an entry is as the condition says; fail after ten seconds."""
-        deadline = time.monotonic() + 10
+        """Return when an entry is as the condition says; fail after thirty seconds."""
+        deadline = time.monotonic() + 30
         while not await self.rows(f"select 1 from outbox_entries where {condition}"):
             assert time.monotonic() < deadline, condition
             await asyncio.sleep(0.005)
@@ -185,6 +202,7 @@ class Post:
     async def clear(self) -> None:
         """Forget every entry and effect."""
         FAULTS.clear()
+        BEGUN.clear()
         self.sent.clear()
         await self.rows("with gone as (delete from outbox_entries) delete from roles returning 1")
 

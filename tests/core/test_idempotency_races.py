@@ -168,7 +168,7 @@ async def test_a_process_that_dies_before_the_commit_leaves_nothing(
     async def step(ctx: Context) -> None:
         await ProjectService(ctx).create(ProjectCreate(name="found"))
 
-    async with stage(owner, step) as caller, asyncio.timeout(10):
+    async with stage(owner, step) as caller, asyncio.timeout(60):
         while (answer := await caller.call("POST", "/trial", headers=key)).status_code == 409:
             assert answer.json()["code"] == "idempotency_in_flight"
     assert answer.status_code == 200

@@ -12,7 +12,7 @@ from app.core.relay import Ticket, TransportAwayError
 from app.core.runner import RunFailedError
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.tenants.exceptions import RoleNotFoundError
-from tests.core.deliveries import FAULTS, Happened, Post, Renamed, Slow, refused
+from tests.core.deliveries import BEGUN, FAULTS, Happened, Long, Post, Renamed, Slow, refused
 from tests.figures import Figure
 
 OBJECT = uuid.uuid4()
@@ -147,7 +147,7 @@ async def test_a_worker_without_a_sign_of_life_is_replaced(post: Post) -> None:
 
 async def test_a_run_gives_signs_of_life(post: Post) -> None:
     """A lease that is about to end is extended while the run goes on; one that was lost ends the run."""
-    await post.emit(Slow(object_id=OBJECT, note="lost"))
+    await post.emit(Long(object_id=OBJECT))
     (key,) = await tickets(post)
     run = asyncio.create_task(post.runner(beat_seconds=0.02).run(*key))
     await post.until("lease_until > started_at + interval '15.01 seconds'")
@@ -182,14 +182,14 @@ async def test_a_handler_can_end_nothing_but_its_own_run(post: Post, error: Base
 
 async def test_a_worker_that_stops_gives_its_entry_back(post: Post) -> None:
     """A cancelled run does not count as an attempt, and the entry is due at once."""
-    await post.emit(Slow(object_id=OBJECT, note="interrupted"))
+    await post.emit(Long(object_id=OBJECT))
     (key,) = await tickets(post)
     run = asyncio.create_task(post.runner().run(*key))
-    await post.until("status = 'started'")
+    assert await asyncio.to_thread(BEGUN.wait, 30)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    given_back = (await post.entries())["stubborn"]
+    given_back = (await post.entries())["endless"]
     assert (given_back.status, given_back.attempts, given_back.error) == ("queued", 0, None)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from dataclasses import replace
 
 import pytest
@@ -19,12 +20,22 @@ from app.modules.projects.schemas import ProjectCreate
 from app.modules.projects.services import ProjectService
 from tests.core.conftest import Stage
 from tests.core.trial import Step, run_sql
-from tests.support import Cluster, Team, found_team, serve
+from tests.support import Caller, Cluster, Team, found_team, serve, superuser
 
 
 def is_busy(answer: Response) -> bool:
     """Tell whether the answer says: come back in a moment."""
     return answer.status_code == 503 and answer.headers["Retry-After"] == "1" and answer.json()["status"] == 503
+
+
+async def is_served(caller: Caller, method: str, path: str) -> bool:
+    """Tell whether a request is served at last: under a test's short limits a busy machine may fail one or two."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if (status := (await caller.call(method, path)).status_code) != 503:
+            return status == 200
+        await asyncio.sleep(0.05)
+    return False
 
 
 async def asleep(ctx: Context) -> None:
@@ -56,7 +67,7 @@ async def test_a_limit_of_time_is_a_503(stage: Stage, team: Team, step: Step, li
     """Whichever limit is hit, the client is told to come back, and the next request is served."""
     async with stage(team.owner, step, **limit) as caller:
         assert is_busy(await caller.call("POST", "/trial"))
-        assert (await caller.call("GET", "/projects")).status_code == 200
+        assert await is_served(caller, "GET", "/projects")
 
 
 async def test_a_server_that_became_a_standby_is_a_503(stage: Stage, team: Team) -> None:
@@ -86,15 +97,16 @@ async def test_a_database_that_answers_no_more_is_a_503(
             os.kill(backend, signal.SIGSTOP)
         await run_sql(ctx, "select 1")
 
-    monkeypatch.setattr(engine, "SILENCE", 0.1)
-    async with stage(team.owner, step, pool_size=1, statement_timeout=0.3) as caller:
+    monkeypatch.setattr(engine, "SILENCE", 0.3)
+    async with stage(team.owner, step, pool_size=1, statement_timeout=0.8) as caller:
         try:
             answer = await caller.call("POST", "/trial")
         finally:
-            os.kill(frozen[0], signal.SIGCONT)
+            for backend in frozen:
+                os.kill(backend, signal.SIGCONT)
         assert is_busy(answer)
         assert answer.json()["code"] == "database_away"
-        assert (await caller.call("POST", "/trial")).status_code == 200
+        assert await is_served(caller, "POST", "/trial")
 
 
 async def test_a_lock_is_not_waited_for_as_long_as_a_connection() -> None:
@@ -159,10 +171,13 @@ async def test_a_cancelled_commit_is_finished(cluster: Cluster) -> None:
         for statement in SLOW_COMMIT:
             await cluster.run(statement, name)
         work: UnitOfWork = app.state.serving.gate.work
-        task = asyncio.create_task(create_slowly(work, team))
-        for delay in (0.2, 0.1):
-            await asyncio.sleep(delay)
-            task.cancel()
+        async with superuser(cluster.url("postgres", name)).begin() as rival:
+            await rival.execute(text("select pg_advisory_xact_lock(1)"))
+            task = asyncio.create_task(create_slowly(work, team))
+            await in_the_commit(cluster, name)
+            for _ in range(2):
+                task.cancel()
+                await asyncio.sleep(0.1)
         with pytest.raises(asyncio.CancelledError):
             await task
         pool: AsyncEngine = work.sessions.kw["bind"]
@@ -193,14 +208,23 @@ async def test_a_cancelled_statement_leaves_nothing(stage: Stage, team: Team) ->
 
 
 SLOW_COMMIT = (
-    "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.5); return null; end $$",
+    "create function slow() returns trigger language plpgsql as $$"
+    " begin perform pg_advisory_xact_lock(1); return null; end $$",
     "create constraint trigger slow after insert on projects deferrable initially deferred"
     " for each row execute function slow()",
 )
 
 
+async def in_the_commit(cluster: Cluster, database: str) -> None:
+    """Return once a commit waits for the lock."""
+    waiting = "select 1 from pg_stat_activity where datname = :name and wait_event = 'advisory'"
+    async with asyncio.timeout(20):
+        while not await cluster.rows(database, waiting, name=database):  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.01)
+
+
 async def create_slowly(work: UnitOfWork, team: Team) -> None:
-    """Create a project whose commit takes half a second."""
+    """Create a project whose commit takes as long as somebody holds the lock."""
     async with work.begin(tenant_id=team.owner.tenant_id, actor_id=team.owner.user_id) as ctx:
         owner = team.owner
         user = CurrentUser(owner.user_id, owner.email, "Some Body", is_superuser=False, session_id=owner.user_id)

@@ -11,7 +11,7 @@ from app.db.tenancy import GLOBAL_TABLES, VERBS, secured_tables
 from tests.db.raw import Raw, become, connect_as
 from tests.isolation.lanes import Lane
 from tests.isolation.rivals import fill
-from tests.support import Cluster, Team, found_team, superuser
+from tests.support import Cluster, Team, chained, found_team, superuser
 
 TABLES = [table.name for table in secured_tables()]
 READABLE = [table.name for table in secured_tables() if "select" in table.info.get("verbs", VERBS)]
@@ -30,6 +30,7 @@ async def rw(cluster: Cluster, database: str) -> AsyncIterator[Raw]:
 async def settled(client: AsyncClient, application: FastAPI, cluster: Cluster, database: str) -> Team:
     """Give two tenants, which no test here changes, a row in every table; the answers kept are to their requests."""
     team = await found_team(client, cluster, database)
+    await chained(cluster, database)
     everything = Lane(application, client, superuser(cluster.url("postgres", database)))
     for caller in (team.owner, team.stranger):
         keyed = {"Idempotency-Key": "settled"}

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from app.embedded.postgres import SUPERUSER, Postgres, command_lines
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until a condition holds, and return its value; fail when that takes too long."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

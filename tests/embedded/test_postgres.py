@@ -89,14 +89,17 @@ def test_a_child_at_work_does_not_outlive_a_killed_server_for_long(make: Make) -
     endless = "select count(*) from generate_series(1, 9000000000) as n where n % 7 = 8"
     command = [sys.executable, "-c", BUSY, postgres.url("postgres", "postgres"), endless]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as client:  # noqa: S603 - ours
-        busy = until(lambda: [pid for pid in children_of(postgres) if "SELECT" in command_lines(pid).get(pid, "")])
-        os.kill(postgres.pid or 0, signal.SIGKILL)
-        until(lambda: not postgres.is_running())
-        assert alive(busy[0])
-        again = make()
-        again.start()
-        assert not alive(busy[0])
-        client.wait(timeout=10)
+        try:
+            busy = until(lambda: [pid for pid in children_of(postgres) if "SELECT" in command_lines(pid).get(pid, "")])
+            os.kill(postgres.pid or 0, signal.SIGKILL)
+            until(lambda: not postgres.is_running())
+            assert alive(busy[0])
+            again = make()
+            again.start()
+            assert not alive(busy[0])
+            client.wait(timeout=60)
+        finally:
+            client.kill()
     assert ask(again, KEPT) == "ärger"
 
 
@@ -226,7 +229,7 @@ def test_a_start_that_is_stopped_while_the_cluster_is_made(make: Make, folder: P
     thread.start()
     until(lambda: list(folder.glob(".postgres.new-*/base")))
     postgres.stop()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert errors == ["PostgreSQL was told to stop while it was starting."]
     assert names(folder) == ["postgres.log"]
     assert not [line for line in command_lines().values() if str(folder) in line]
@@ -238,8 +241,10 @@ def test_a_cluster_that_was_half_made_when_all_was_killed(make: Make, folder: Pa
     """What a killed start leaves half made is thrown away by the next one."""
     script = f"from pathlib import Path\n{START}({str(folder / 'postgres')!r})).start()"
     with subprocess.Popen([sys.executable, "-c", script]) as starter:  # noqa: S603 - ours
-        until(lambda: list(folder.glob(".postgres.new-*/base")))
-        starter.kill()
+        try:
+            until(lambda: list(folder.glob(".postgres.new-*/base")))
+        finally:
+            starter.kill()
     assert list(folder.glob(".postgres.new-*"))
     postgres = make()
     postgres.start()

@@ -48,7 +48,7 @@ def application() -> FastAPI:
     @app.post("/slow")
     async def slow(request: Request) -> str:
         await request.body()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         return "done"
 
     return app
@@ -84,7 +84,7 @@ async def exchange(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(pause)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await reader.read()
     finally:
         writer.close()
@@ -102,7 +102,7 @@ async def leave(port: int, *pieces: bytes) -> None:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until something is so that nobody tells us of."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
 

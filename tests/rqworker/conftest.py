@@ -6,7 +6,16 @@ import pytest
 from redis import Redis
 from rq import Queue
 
+from tests.rqworker import jobs
 from tests.rqworker.support import Broker
+
+
+@pytest.fixture(autouse=True)
+def _gate() -> Iterator[None]:
+    """Let jobs wait, and let them go afterwards."""
+    jobs.GATE.clear()
+    yield
+    jobs.GATE.set()
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from rq.job import Job
 
 NOTES = "notes"
 """The list in Redis to which jobs and callbacks write what happened."""
+GATE = threading.Event()
+"""What some jobs wait for, whichever loop they run on; it is shut when a test begins."""
 
 
 def note(text: str) -> None:
@@ -48,6 +50,13 @@ def spin(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
+
+
+async def gated(value: Any = None) -> Any:
+    """Wait until the gate is open."""
+    while not GATE.is_set():  # noqa: ASYNC110 - an event of asyncio belongs to one loop
+        await asyncio.sleep(0.01)
+    return value
 
 
 def stuck(seconds: float) -> None:

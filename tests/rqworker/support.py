@@ -15,7 +15,7 @@ from app.rqworker import AsyncWorker
 from tests.rqworker.jobs import NOTES
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     """Wait until a condition holds; fail when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -48,7 +48,7 @@ class Broker:
     async def burst(self, *queues: str, **options: Any) -> AsyncWorker:
         """Work until the queues are empty."""
         worker = self.worker(*queues, **options)
-        await asyncio.wait_for(worker.work_async(burst=True), 20)
+        await asyncio.wait_for(worker.work_async(burst=True), 60)
         return worker
 
     @asynccontextmanager
@@ -62,7 +62,7 @@ class Broker:
         try:
             yield worker
         finally:
-            await asyncio.wait_for(worker.stop(grace=5), 15)
+            await asyncio.wait_for(worker.stop(grace=5), 30)
             await task
 
     def status(self, job: Job) -> JobStatus:

@@ -99,7 +99,7 @@ def lease(desk: Broker, queue: Queue) -> float:
 async def test_heartbeats_extend_and_never_revive(desk: Broker, queue: Queue) -> None:
     """Leases move on while jobs run; a heartbeat that comes late leaves nothing behind."""
     async with desk.working(**SHORT) as worker:
-        job, gone = queue.enqueue(jobs.wait, 3), queue.enqueue(jobs.wait, 0.1, result_ttl=0)
+        job, gone = queue.enqueue(jobs.wait, 4), queue.enqueue(jobs.wait, 0.1, result_ttl=0)
         await until(lambda: job.get_status() == JobStatus.STARTED)
         first = lease(desk, queue)
         seen = desk.redis.hget(worker.key, "last_heartbeat")
@@ -132,13 +132,13 @@ async def test_a_redis_that_restarts_costs_time_only(own: tuple[Valkey, Broker])
     valkey, desk = own
     queue = desk.queue()
     async with desk.working() as worker:
-        made = [queue.enqueue(jobs.wait, 0.5, number) for number in range(50)]
-        rare = queue.enqueue(jobs.wait, 0.5, on_success=Callback(jobs.succeeded))
+        made = [queue.enqueue(jobs.wait, 1.5, number) for number in range(50)]
+        rare = queue.enqueue(jobs.wait, 1.5, on_success=Callback(jobs.succeeded))
         await until(lambda: all(job.get_status() == JobStatus.STARTED for job in (*made, rare)))
         await asyncio.to_thread(valkey.stop)
-        await asyncio.sleep(0.7)  # the jobs end meanwhile
+        await asyncio.sleep(1.7)  # the jobs end meanwhile
         await asyncio.to_thread(valkey.start)
-        await until(lambda: desk.finished() == 51, 20)
+        await until(lambda: desk.finished() == 51)
         assert [job.return_value(refresh=True) for job in made] == list(range(50))
         assert all(len(job.results()) == 1 for job in (*made, rare))
         assert desk.notes() == [f"success {rare.id} None"]
@@ -162,7 +162,7 @@ async def test_a_redis_that_hangs_costs_time_only(own: tuple[Valkey, Broker]) ->
         os.kill(pid, signal.SIGSTOP)
         await asyncio.sleep(2)
         os.kill(pid, signal.SIGCONT)
-        await until(lambda: desk.finished() == 300, 20)
+        await until(lambda: desk.finished() == 300)
     assert all(len(job.results()) == 1 for job in made)
     desk.clean()
 
@@ -176,7 +176,7 @@ async def test_answers_that_were_lost(own: tuple[Valkey, Broker]) -> None:
         for _ in range(15):
             desk.redis.client_kill_filter(_type="normal", skipme=True)
             await asyncio.sleep(0.03)
-        await until(lambda: desk.finished() == 300, 20)
+        await until(lambda: desk.finished() == 300)
     assert [job.return_value(refresh=True) for job in made] == list(range(300))
     assert all(len(job.results()) == 1 for job in made)
     desk.clean()
