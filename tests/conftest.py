@@ -16,6 +16,10 @@ for name in [name for name in os.environ if name.startswith("APP_")]:
     del os.environ[name]
 os.environ |= {"APP_ENV": "testing", "APP_AUTH__SIGNING_KEYS": '["a key of the test suite, long enough to sign"]'}
 
+# On a busy machine twenty at once wait longer than people should; what tests the limits sets its own.
+os.environ |= {"APP_DATABASE__POOL_TIMEOUT": "15.0", "APP_DATABASE__LOCK_TIMEOUT": "10.0"}
+
+import hypothesis
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
@@ -33,6 +37,8 @@ from tests.support import TEMPLATE, Caller, Cluster, Team, found_team, register,
 from tests.workers import choose
 
 pytest_plugins = ["tests.figures"]
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 """A test database need not survive a power cut."""
@@ -46,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder.chmod(0o755)
     engine = Postgres(folder / "pg", options=FAST)
     config.add_cleanup(lambda: tear_down(engine, folder))
-    engine.start(60)
+    engine.start(300)
     cluster = Cluster(engine.url("postgres", "postgres"))
     asyncio.run(migrations.prepare(cluster.admin_url, TEMPLATE, "app"))
     migrations.upgrade(cluster.url("app_migrator", TEMPLATE))
@@ -90,7 +96,7 @@ def broker() -> Iterator[str]:
     """Start this worker's own Valkey, once a test asks for it; yield its address."""
     with tempfile.TemporaryDirectory(prefix="gp-") as folder:
         valkey = Valkey(Path(folder) / "valkey")
-        valkey.start()
+        valkey.start(300)
         yield valkey.url
         valkey.stop()
 

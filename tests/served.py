@@ -20,5 +20,5 @@ def running(app: FastAPI) -> Iterator[tuple[uvicorn.Server, int]]:
             yield server, listening.getsockname()[1]
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(60)
     assert not thread.is_alive()

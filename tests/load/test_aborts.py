@@ -73,7 +73,7 @@ class Site:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until something is so that nobody tells us of."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
 
@@ -84,12 +84,12 @@ async def site(cluster: Cluster) -> AsyncIterator[Site]:
     database = f"gp_{uuid.uuid4().hex[:12]}"
     await cluster.clone(database)
     config = settings.model_copy(
-        update={"database": settings.database.model_copy(update={"pool_size": 10, "pool_timeout": 10.0})}
+        update={"database": settings.database.model_copy(update={"pool_size": 10, "pool_timeout": 60.0})}
     )
     app = create_app(config, url=cluster.url("app_rw", database))
     with running(app) as (server, port):
         await until(lambda: server.started)
-        async with AsyncClient(base_url=f"http://127.0.0.1:{port}{PREFIX}", trust_env=False) as client:
+        async with AsyncClient(base_url=f"http://127.0.0.1:{port}{PREFIX}", trust_env=False, timeout=30) as client:
             houses = await settle(client, cluster, database, HOUSES)
         yield Site(app, server, port, cluster, database, houses)
     await cluster.drop(database)
@@ -99,11 +99,11 @@ async def test_a_crowd_that_leaves_in_the_middle(site: Site) -> None:
     """No row is mixed, no decision wrong, no connection lost; what was answered is done, the rest whole or not."""
     asks = shuffle(requests(site.houses), seed=7)
     assert Counter(ask.leaving for ask in asks)[None] == 180
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(send(site.port, ask) for ask in asks))
         await come_to_rest(site)
     assert [pool.checkedout() for pool in site.pools] == [0, 0]
-    assert await site.rows(OPEN) == []
+    await released(site)
     await settled(site.cluster, site.database, seconds=60)
     check_decisions(asks)
     await check_lists(site, asks)
@@ -118,6 +118,13 @@ async def come_to_rest(site: Site) -> None:
     assert last.status == 200
     state = site.server.server_state
     await until(lambda: not state.tasks and not state.connections)
+
+
+async def released(site: Site) -> None:
+    """Return when no request holds anything in the database: it hears a moment later of what ended."""
+    async with asyncio.timeout(10):
+        while await site.rows(OPEN):  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.05)
 
 
 def check_decisions(asks: list[Ask]) -> None:
