@@ -32,6 +32,7 @@ TABLES = {name: name for name in sorted(Base.metadata.tables.keys() - BEHIND)}
 TABLES["outbox_entries"] = f"(select * from outbox_entries where tenant_id <> '{SYSTEM_TENANT_ID}')"
 TABLES["audit_entries"] = "(select * from audit_entries where action <> 'access.denied')"
 """Refused attempts are kept, and nothing else of what was refused."""
+Digests = dict[str, str]
 EVERYTHING = " union all ".join(f"select '{name}', ({CONTENT.format(rows)})" for name, rows in TABLES.items())
 
 
@@ -112,7 +113,7 @@ class Door:
         return Refusal(problem, headers)
 
 
-async def everything(connection: AsyncConnection) -> dict[str, str]:
+async def everything(connection: AsyncConnection) -> Digests:
     """Return, for each table, a digest of its rows and their number, past every policy."""
     rows = (await connection.execute(text(EVERYTHING))).all()
     return {row[0]: row[1] for row in rows}

@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from app.db.tenancy import SYSTEM_TENANT_ID
-from tests.load.door import Door
+from tests.load.door import Digests, Door
 from tests.load.forged import HEADER, NOBODY, TOKENS, Claims, signed
 from tests.support import sign_in
 
@@ -132,8 +132,9 @@ async def test_an_access_token_is_no_refresh_token(door: Door) -> None:
     await door.refuses((401, "refresh_refused"), "POST", "/auth/refresh", json={"refresh_token": owner.token})
 
 
-async def test_a_refresh_token_is_no_access_token(unlocked: Door) -> None:
+async def test_a_refresh_token_is_no_access_token(unlocked: Door, seen: list[Digests]) -> None:
     """It is no sign-in; to get one adds a session, so nobody looks behind the door here."""
+    seen.clear()
     tokens = await sign_in(unlocked.client, unlocked.people.owner.email)
     lines = as_token(unlocked, tokens["refresh_token"])
     await unlocked.refuses((401, "unauthenticated"), "GET", "/projects", headers=lines)
