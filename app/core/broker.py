@@ -124,9 +124,12 @@ class Announcer:
         self.client = redis.asyncio.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
         self.sending: asyncio.Task[None] | None = None
         self.again = False
+        self.closed = False
 
     def wake(self) -> None:
-        """Send a message soon, without waiting for it."""
+        """Send a message soon, without waiting for it; none any more once it is closed."""
+        if self.closed:
+            return
         if self.sending is not None and not self.sending.done():
             self.again = True
         else:
@@ -144,6 +147,7 @@ class Announcer:
 
     async def close(self) -> None:
         """Close the connections."""
+        self.closed = True
         if self.sending is not None:
             await asyncio.wait({self.sending}, timeout=PATIENCE)
         await self.client.aclose()

@@ -118,9 +118,10 @@ class RateLimiter:
         return self.failures >= STRIKES
 
     async def close(self) -> None:
-        """Close the connections."""
-        if self.shared:
-            await self.shared.close()
+        """Close the connections; what still comes is counted in memory."""
+        shared, self.shared = self.shared, None
+        if shared:
+            await shared.close()
 
     def _hits(self, asks: Sequence[Ask]) -> list[Hit]:
         return [(rule.item, self._hashed(rule.name, key)) for rule, key in asks if rule.item is not None]
