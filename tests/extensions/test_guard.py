@@ -138,7 +138,7 @@ async def test_a_head_byte_by_byte(lines: Lines, before: bytes) -> None:
         start = asyncio.get_running_loop().time()
         drip = [bytes([byte]) for byte in head("GET", "/quick")[:6]]
         answer = await exchange(port, before, *drip, pause=0.05)
-        assert asyncio.get_running_loop().time() - start < 10
+        assert asyncio.get_running_loop().time() - start < 2
     refusal(answer[answer.rindex(b"HTTP/1.1 ") :], 408, "request_timeout")
 
 

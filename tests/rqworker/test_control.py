@@ -71,8 +71,10 @@ async def test_the_shutdown_command_wakes_an_idle_worker(desk: Broker) -> None:
     worker = desk.worker()
     task = asyncio.create_task(worker.work_async())
     await until(lambda: desk.redis.hget(worker.key, "state") == b"idle")
+    begun = time.monotonic()
     send_shutdown_command(desk.redis, worker.name)
     await asyncio.wait_for(task, 10)
+    assert time.monotonic() - begun < 2
     assert desk.redis.hget(worker.key, "death")
     assert not BaseWorker.all(connection=desk.redis)
 
@@ -100,7 +102,7 @@ async def test_a_stop_is_bounded_by_its_grace(desk: Broker, queue: Queue) -> Non
         await until(lambda: all(job.get_status() == JobStatus.STARTED for job in four))
         begun = time.monotonic()
         await worker.stop(grace=0.2)
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 3
     assert [job.get_status() for job in four] == [
         JobStatus.FAILED,
         JobStatus.QUEUED,

@@ -21,7 +21,7 @@ async def test_many_run_at_once_and_leave_what_rq_leaves(desk: Broker, queue: Qu
     made = [queue.enqueue(jobs.wait, 0.2, number) for number in range(100)]
     begun = time.monotonic()
     worker = await desk.burst()
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 3
     assert [job.return_value(refresh=True) for job in made] == list(range(100))
     job = Job.fetch(made[0].id, connection=desk.redis)
     assert job.is_finished
@@ -88,7 +88,7 @@ async def test_an_idle_worker_hears_of_a_job_at_once(desk: Broker, queue: Queue)
             assert found.started_at is not None
             assert found.enqueued_at is not None
             waits.append((found.started_at - found.enqueued_at).total_seconds())
-    assert sorted(waits)[10] < 0.1
+    assert sorted(waits)[10] < 0.02
 
 
 async def test_what_a_job_changes_of_itself_is_saved(desk: Broker, queue: Queue) -> None:
@@ -173,7 +173,7 @@ async def test_an_idle_worker_waits_for_every_queue(desk: Broker) -> None:
         await until(lambda: job.get_status() == JobStatus.FINISHED)
     begun = time.monotonic()
     assert not await desk.worker("first", "last").work_async(max_idle_time=0.5)
-    assert 0.4 < time.monotonic() - begun < 10
+    assert 0.4 < time.monotonic() - begun < 3
 
 
 async def test_a_worker_of_rq_shares_the_queue(desk: Broker, queue: Queue) -> None:
