@@ -1,7 +1,8 @@
 """Mails that follow what happened at the door."""
 
 from app.auth.events import UserRegistered
-from app.auth.services import EmailService, PasswordService
+from app.auth.services.emails import EmailService
+from app.auth.services.passwords import PasswordService
 from app.core.context import Context
 from app.core.events import Event
 

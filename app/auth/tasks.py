@@ -4,7 +4,9 @@ import datetime as dt
 import random
 import uuid
 
-from app.auth.services import EmailService, PasswordService, SignInRetentionService
+from app.auth.services.emails import EmailService
+from app.auth.services.passwords import PasswordService
+from app.auth.services.retention import SignInRetentionService
 from app.config import settings
 from app.core.context import Context
 from app.core.reactions import RETRIES, TIMEOUT

@@ -5,7 +5,7 @@ import asyncio
 import typer
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from app.auth.services import SignInRetentionService
+from app.auth.services.retention import SignInRetentionService
 from app.commands.failures import end_with, told
 from app.config import settings
 from app.core.exceptions import TenantsFailedError

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.auth.claims import Claim
-from app.auth.services import ConsoleSessionService
+from app.auth.services.console import ConsoleSessionService
 from app.auth.tokens import read_console
 from app.console.exceptions import ForgedRequestError, TokenNotAcceptedError
 from app.core.context import Context

@@ -15,7 +15,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from app.auth.devices import user_agent
 from app.auth.exceptions import WrongCredentialsError
 from app.auth.schemas import LoginRequest
-from app.auth.services import ConsoleSessionService, SessionService
+from app.auth.services.console import ConsoleSessionService
+from app.auth.services.sessions import SessionService
 from app.console.door import DASHBOARD, LOGIN, PLACE, SESSION, VISIT, Door, csrf_token, place, refuse_forgery
 from app.exceptions import AppError, ForbiddenError
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from app.auth.services import RegistrationService
+from app.auth.services.registration import RegistrationService
 from app.config import settings
 from app.core.context import Context, CurrentUser
 from app.core.permissions import BuiltInRole

@@ -8,7 +8,7 @@ import jwt
 import pytest
 from httpx2 import AsyncClient, Response
 
-from app.auth.services import SessionService
+from app.auth.services.sessions import SessionService
 from app.core.unit_of_work import UnitOfWork
 from tests.auth.mailbox import NEW_PASSWORD, Mailbox, forget, reset
 from tests.support import PASSWORD, Caller, Cluster, sign_in

@@ -20,7 +20,10 @@ from app.auth.schemas import (
     TokenForm,
     TokenResponse,
 )
-from app.auth.services import EmailService, PasswordService, RegistrationService, SessionService
+from app.auth.services.emails import EmailService
+from app.auth.services.passwords import PasswordService
+from app.auth.services.registration import RegistrationService
+from app.auth.services.sessions import SessionService
 from app.auth.tasks import a_moment, send_reset, send_verification
 from app.core.context import Context
 from app.core.openapi import PROBLEM

@@ -3,7 +3,7 @@
 from app.auth.dependencies import SignedInAs
 from app.auth.permissions import access_control
 from app.auth.schemas import InvitationAccept, InvitationAccepted
-from app.auth.services import AcceptanceService
+from app.auth.services.invitations import AcceptanceService
 from app.core.openapi import PROBLEM
 from app.core.routing import Router, cbv
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Query
 
 from app.auth.permissions import access_control
-from app.auth.services import OversightService
+from app.auth.services.superusers import OversightService
 from app.core.routing import Router, cbv
 from app.tenants.schemas import TenantQuery, TenantResponse
 from app.users.schemas import UserOverview, UserQuery
