@@ -4,8 +4,7 @@ import datetime as dt
 import random
 import uuid
 
-from app.auth.services.emails import EmailService
-from app.auth.services.passwords import PasswordService
+from app.auth.services.letters import LetterService
 from app.auth.services.retention import SignInRetentionService
 from app.config import settings
 from app.core.context import Context
@@ -18,13 +17,13 @@ CHANCE = random.SystemRandom()
 @task(system=True, retries=RETRIES, timeout=TIMEOUT)
 async def send_reset(ctx: Context, email: str) -> None:
     """Mail the link that sets a new password to an address, if it has an account."""
-    await PasswordService(ctx).send_reset(email)
+    await LetterService(ctx).send_reset(email)
 
 
 @task(system=True, retries=RETRIES, timeout=TIMEOUT)
 async def send_verification(ctx: Context, user_id: uuid.UUID) -> None:
     """Mail a person the link that verifies their address."""
-    await EmailService(ctx).send_verification(user_id)
+    await LetterService(ctx).send_verification(user_id)
 
 
 def a_moment(longest: float = settings.mail.delay_seconds) -> dt.timedelta:

@@ -18,8 +18,7 @@ ALGORITHM = "HS256"
 TYPE = "at+jwt"
 CONSOLE_TYPE = "console+jwt"
 REFRESH_PREFIX = "gpr_"
-LINK_PREFIX = "gpl_"
-"""Tokens begin so, that secret scanners and our own logs know them."""
+"""Refresh tokens begin so, that secret scanners and our own logs know them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +104,6 @@ def read(kind: str, token: str) -> AccessClaim:
 def new_refresh() -> str:
     """Return a fresh refresh token: 256 random bits."""
     return REFRESH_PREFIX + secrets.token_urlsafe(32)
-
-
-def new_link() -> str:
-    """Return a fresh token for a link in a mail: 256 random bits."""
-    return LINK_PREFIX + secrets.token_urlsafe(32)
 
 
 def successor(token: str, nonce: bytes) -> str:

@@ -7,16 +7,13 @@ from sqlalchemy import select, update
 from app.auth.events import PasswordChanged, PasswordRefused, PasswordReset
 from app.auth.exceptions import WrongPasswordError
 from app.auth.lockout import Lockout
-from app.auth.mails import ChangedLetter, ResetLetter
 from app.auth.models import Credential
 from app.auth.passwords import passwords
 from app.auth.policy import refuse_weak
 from app.auth.services.links import LinkService, Purpose
 from app.auth.services.sessions import end_sessions
 from app.core.context import Context
-from app.core.mails import post
 from app.db.tenancy import SYSTEM_TENANT_ID
-from app.users.models import User
 from app.users.services import UserService
 from app.utils.helpers import utcnow
 
@@ -66,21 +63,6 @@ class PasswordService:
         Nothing is looked up before the answer, which so says nothing.
         """
         await self.ctx.limits.take_mail("reset", email, self.ctx.address)
-
-    async def send_reset(self, email: str) -> None:
-        """Make a link and mail it, if there is such an account and it is not disabled."""
-        async with self.ctx.separate(SYSTEM_TENANT_ID) as inside:
-            user = await UserService(inside).find(email)
-            if user is None or user.disabled_at is not None:
-                return
-            token = await LinkService(inside).mint(user, Purpose.reset)
-        await post(self.ctx, user.email, ResetLetter(token))
-
-    async def tell_changed(self, user_id: uuid.UUID) -> None:
-        """Mail somebody that their password is another now."""
-        async with self.ctx.reader() as reader:
-            user = await reader.session.get_one(User, user_id)
-        await post(self.ctx, user.email, ChangedLetter())
 
     async def reset(self, token: str, new: str) -> None:
         """Set a password by a link, end all sessions and keys of the account; its person is told by mail.
