@@ -7,18 +7,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-import app.main as models
 from app.config import settings
-from app.db.base import Base
 from app.db.tenancy import roles
+from app.models import SCHEMA
 
 WAIT_FOR_OTHERS = "60s"
 WAIT_FOR_LOCKS = "5s"
 MIGRATION_LOCK = 4_703_612
 """The key of the advisory lock that one migrator at a time holds."""
-
-MODELS = models
-"""The application brings every model with it."""
 
 
 def run(connection: Connection) -> None:
@@ -29,7 +25,7 @@ def run(connection: Connection) -> None:
     connection.execute(text(f"set lock_timeout = '{patience}'"))
     connection.execute(text(f"set role {roles().owner}"))
     connection.commit()
-    context.configure(connection=connection, target_metadata=Base.metadata, compare_server_default=True)
+    context.configure(connection=connection, target_metadata=SCHEMA, compare_server_default=True)
     with context.begin_transaction():
         context.run_migrations()
 
@@ -45,7 +41,7 @@ async def online() -> None:
 
 def offline() -> None:
     """Print the SQL, for somebody else's database administrator."""
-    context.configure(dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True)
+    context.configure(dialect_name="postgresql", target_metadata=SCHEMA, literal_binds=True)
     with context.begin_transaction():
         context.execute(f"set local role {roles().owner}")
         context.run_migrations()

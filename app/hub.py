@@ -144,7 +144,7 @@ class MessageHub:
 
     @classmethod
     def check(cls, queues: Collection[str]) -> None:
-        """Raise TypeError for a table that cannot work; run at every start.
+        """Raise TypeError for a table that cannot work.
 
         An event class of the application without a line, two events of one action, a handler of a wrong signature, or
         one that asks for a queue that nobody serves.

@@ -17,12 +17,10 @@ from app.db.checks import refuse_unsafe
 from app.extensions import docs, logs, middleware, problems
 from app.extensions.leaving import Farewell, Leaving
 from app.extensions.vault import looking_after_vault
-from app.hub import MessageHub
-from app.mails import MAILS
 from app.processes import Pools, Roles, announcing, inline, outside_world, shared_limits
 from app.routes import PREFIX, REHEARSALS, ROUTERS
 from app.services import Services
-from app.services.mailer.letters import check_letters
+from app.worker import check
 
 DOCUMENT = "/openapi.json"
 Background = Callable[[], AbstractAsyncContextManager[None]]
@@ -85,10 +83,9 @@ def bare_app() -> FastAPI:
 def include(app: FastAPI, config: Settings, routers: Sequence[Router]) -> None:
     """Add the routers under the prefix and the document beside them; refuse what came in past `Router`.
 
-    Refuse, too, an event, a handler or a mail that could not work later.
+    Refuse, too, what could not work later: see `app.worker.check`.
     """
-    MessageHub.check(settings.tasks.queues)
-    check_letters(MAILS.values())
+    check(settings)
     if config.env != "production":
         routers = [*routers, *REHEARSALS]
     check_routers(*routers)

@@ -10,9 +10,12 @@ from app.core.schedule import Line, check_schedule, cron, every
 from app.core.tasks import Task
 from app.core.unit_of_work import UnitOfWork
 from app.hub import MessageHub
+from app.mails import MAILS
+from app.models import check_models
 from app.modules.billing.tasks import bill_tenants, collect_invoice, renew_subscription
 from app.modules.notifications.tasks import send_news
 from app.modules.projects.tasks import export_projects
+from app.services.mailer.letters import check_letters
 from app.tenants.tasks import purge_tenants, sweep_files
 
 TASKS: list[Task[Any]] = [
@@ -44,7 +47,14 @@ def runnables() -> dict[Name, Runnable]:
 
 
 def check(config: Settings) -> None:
-    """Raise TypeError for a table that cannot work: a queue that nobody serves, a schedule of what is no task."""
+    """Raise TypeError for a table that cannot work: run at every start, of the API, too.
+
+    A model, an event or a mail without a line, a handler of a wrong signature, a queue that nobody serves, a schedule
+    of what is no task.
+    """
+    check_models()
+    MessageHub.check(config.tasks.queues)
+    check_letters(MAILS.values())
     for task in TASKS:
         if task.options.queue not in config.tasks.queues:
             raise TypeError(f"{task.name} asks for queue {task.options.queue}: tasks.queues has none of it")
@@ -52,6 +62,5 @@ def check(config: Settings) -> None:
 
 
 def create_runner(work: UnitOfWork, config: Settings) -> Runner:
-    """Return what carries entries out; raises TypeError for tables that cannot work."""
-    check(config)
+    """Return what carries entries out; `check` has seen the tables."""
     return Runner(work, runnables(), config.tasks)

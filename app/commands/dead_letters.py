@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from app.commands.operating import operate
-from app.main import bare_app
+from app.config import settings
+from app.worker import check
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -21,7 +22,7 @@ Letter = Annotated[uuid.UUID, typer.Argument(help="The id of a dead letter, as `
 @cli.callback()
 def prepare() -> None:
     """See and settle what failed for good, in all tenants. The audit keeps what was done, with no actor."""
-    bare_app()
+    check(settings)
 
 
 @cli.command("list")

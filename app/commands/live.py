@@ -21,9 +21,9 @@ from app.core.operator import Operator
 from app.core.outbox import Kind, Status
 from app.core.overview import Line, Overview, look
 from app.exceptions import AppError
-from app.main import bare_app
 from app.processes import Roles, until_signalled
 from app.utils.helpers import utcnow
+from app.worker import check
 
 WIDEST = 1000
 MOST_LINES = 100
@@ -45,7 +45,7 @@ Every = Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between t
 
 def show(kind: Kind, *, every: float, once: bool) -> None:
     """Print what there is of a kind; in a terminal again and again, unless `once`, until a signal: exit 0."""
-    bare_app()
+    check(settings)
     inside = sys.stdout.isatty()
     console = Console(width=None if inside else WIDEST)
     if once or not inside or console.is_dumb_terminal:

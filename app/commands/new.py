@@ -27,7 +27,7 @@ def module(
     fields: Annotated[str, typer.Option(help=f"name:type, or name:type? for optional: {', '.join(KINDS)}.")] = DEFAULT,
     singular: Annotated[str | None, typer.Option(help="What one is called, where leaving out an s is wrong.")] = None,
 ) -> None:
-    """Write a module with its migration and tests, and its lines in routes.py, hub.py and worker.py.
+    """Write a module with its migration and tests, and its lines in models.py, routes.py, hub.py and worker.py.
 
     Asks nothing and needs no database. Exits with 2 for a name or a field that does not do; then nothing is written.
     """

@@ -13,8 +13,8 @@ from app.core.unit_of_work import UnitOfWork
 from app.db.engine import create_engine
 from app.db.session import Database, Limits
 from app.hub import MessageHub
-from app.main import bare_app
 from app.tenants.services import RetentionService
+from app.worker import check
 
 cli = typer.Typer(add_completion=False)
 
@@ -22,7 +22,7 @@ cli = typer.Typer(add_completion=False)
 @cli.command()
 def run() -> None:
     """Remove for good tenants and sign-ins that ended long enough ago. Run it daily; it is safe at any time."""
-    bare_app()
+    check(settings)
     url = settings.need("database.url")
     try:
         with told(url):

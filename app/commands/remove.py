@@ -20,9 +20,9 @@ def group() -> None:
 def module(name: Annotated[str, typer.Argument(help="Which module.")]) -> None:
     """Remove a module, and whatever names it; write the migration that drops its tables.
 
-    Its lines in routes.py, hub.py and worker.py go, handlers of its events in other modules, its tests, and those of
-    others that need it. Asks nothing and needs no database; the migrations that were stay. Exits with 2 when there is
-    no such module; then nothing is changed.
+    Its lines in models.py, routes.py, hub.py and worker.py go, handlers of its events in other modules, its tests, and
+    those of others that need it. Asks nothing and needs no database; the migrations that were stay. Exits with 2 when
+    there is no such module; then nothing is changed.
     """
     with written():
         refuse_missing(ROOT, name)

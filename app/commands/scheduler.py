@@ -8,7 +8,6 @@ from app.commands.failures import ask, end_with
 from app.config import settings
 from app.db.checks import role_faults
 from app.extensions import logs
-from app.main import bare_app
 from app.processes import on_a_loop, schedule
 from app.worker import check
 
@@ -18,7 +17,6 @@ cli = typer.Typer(add_completion=False)
 @cli.command()
 def run() -> None:
     """Enqueue periodic tasks when they are due, until a signal; any number may run. Inline, none is needed."""
-    bare_app()
     check(settings)
     logs.configure(settings.log.level, settings.log.format)
     end_with(asyncio.run(ask(settings.need("database.worker_url"), role_faults)))

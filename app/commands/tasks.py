@@ -18,7 +18,6 @@ from app.core.outbox import Kind, Status
 from app.core.runner import RunFailedError
 from app.core.tasks import Task, TaskState, enqueue
 from app.db.tenancy import SYSTEM_TENANT_ID
-from app.main import bare_app
 from app.worker import SCHEDULE, TASKS, check, create_runner
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -31,7 +30,6 @@ HELD = dt.timedelta(days=1)
 @cli.callback()
 def prepare() -> None:
     """See which tasks there are, and run one by hand."""
-    bare_app()
     check(settings)
 
 

@@ -9,8 +9,8 @@ from app.commands.failures import ask, broker_told, end_with
 from app.config import settings
 from app.db.checks import role_faults
 from app.extensions import logs
-from app.main import bare_app
 from app.processes import on_a_loop, work
+from app.worker import check
 
 cli = typer.Typer(add_completion=False)
 
@@ -37,7 +37,7 @@ def run(
 
     Any number may run, on any number of machines. Exits 1 for a database that is not safe.
     """
-    bare_app()
+    check(settings)
     logs.configure(settings.log.level, settings.log.format)
     settings.need("auth.signing_keys")
     end_with(asyncio.run(ask(settings.need("database.worker_url"), role_faults)))

@@ -12,7 +12,6 @@ import uuid
 from dataclasses import replace
 from typing import Any, get_args
 
-from fastapi import Request, Response
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -27,6 +26,8 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.orm import Mapped, aliased, mapped_column
+from starlette.requests import Request
+from starlette.responses import Response
 
 from app.config import settings
 from app.core.context import Context

@@ -4,14 +4,10 @@ from alembic.autogenerate import render_python_code
 from alembic.operations.ops import CreateIndexOp, CreateTableOp, DropTableOp, MigrateOperation, UpgradeOps
 from sqlalchemy import Table
 
-import app.main as models
-from app.db.base import Base
+from app.models import SCHEMA
 from app.scaffold.draft import Draft
 from app.scaffold.modules import VERSIONS, next_revision, render
 from app.scaffold.reading import tables_of
-
-MODELS = models
-"""The application brings every model with it."""
 
 
 def draft_drop(draft: Draft, name: str) -> None:
@@ -19,7 +15,7 @@ def draft_drop(draft: Draft, name: str) -> None:
     found = []
     for path in sorted((draft.root / "app" / "modules" / name).rglob("*.py")):
         found += tables_of(path.read_text(encoding="utf-8"))
-    tables = [table for table in Base.metadata.sorted_tables if table.name in found]
+    tables = [table for table in SCHEMA.sorted_tables if table.name in found]
     if not tables:
         return
     revision, before = next_revision(draft.root)

@@ -48,7 +48,7 @@ def draft_module(root: Path, names: Names, fields: Sequence[Field], flavour: str
         draft.write(path, render(template, values))
     draft.write(f"{VERSIONS}/{revision}_{names.many}.py", render("migration.py.j2", values))
     refuse_collisions(draft, names)
-    register(draft, names)
+    register(draft, names, "orm" if flavour == "fancy" else "models")
     draft.format()
     return draft
 
@@ -105,13 +105,14 @@ def bound_in(tree: ast.Module) -> list[str]:
     return found
 
 
-def register(draft: Draft, names: Names) -> None:
-    """Add the module's lines to the registries."""
+def register(draft: Draft, names: Names, rows: str) -> None:
+    """Add the module's lines to the registries; `rows` is the file with its tables."""
     module, events = f"app.modules.{names.many}", [f"{names.row}{verb}" for verb in EVENTS]
     handlers = f"{names.one}_handlers"
     lines = [f"{event}: []" for event in events]
     lines[EVENTS.index("Deleted")] = f"{names.row}Deleted: [delivered({handlers}.let_expire)]"
     for path, table, imports, entries in (
+        ("app/models.py", "MODELS", [f"from {module} import {rows} as {names.many}"], [names.many]),
         ("app/routes.py", "ROUTERS", [f"from {module}.routes import router as {names.many}"], [names.many]),
         (
             "app/hub.py",

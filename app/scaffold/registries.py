@@ -1,4 +1,4 @@
-"""New lines in the literal tables: `routes.py`, `hub.py`, `worker.py`."""
+"""New lines in the literal tables: `models.py`, `routes.py`, `hub.py`, `worker.py`."""
 
 import ast
 from collections.abc import Sequence

@@ -11,6 +11,7 @@ from app.scaffold.pruning import Gone, prune
 from app.scaffold.reading import routes_of, tables_of
 
 NAMERS = (
+    "app/models.py",
     "app/routes.py",
     "app/hub.py",
     "app/worker.py",

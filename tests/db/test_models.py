@@ -6,6 +6,8 @@ import pytest
 from sqlalchemy import Table, UniqueConstraint
 
 from app.db.tenancy import secured_tables
+from app.main import bare_app
+from app.models import MODELS
 
 TABLES = {table.name: table for table in secured_tables() if table.name != "tenants"}
 
@@ -38,3 +40,11 @@ def test_every_parent_is_of_the_same_tenant(name: str) -> None:
         if key.referred_table.name in TABLES:
             pairs = {element.parent.name: element.column.name for element in key.elements}
             assert pairs.get("tenant_id") == "tenant_id", key.name
+
+
+def test_a_model_without_a_line_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker would not know its table, and a purge would leave its rows: the API, which loads all, names it."""
+    bare_app()
+    monkeypatch.setattr("app.models.MODELS", MODELS[1:])
+    with pytest.raises(TypeError, match=rf"{MODELS[0].__name__} has a model, \w+, and no line in app/models.py"):
+        bare_app()

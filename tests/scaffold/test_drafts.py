@@ -20,7 +20,7 @@ from app.scaffold.removal import unlink
 
 EVERYTHING = " ".join(f"{kind}_{end}:{kind}{mark}" for kind in KINDS for end, mark in (("a", ""), ("b", "?")))
 LONG = "x" * 30
-REGISTRIES = {"app/routes.py", "app/hub.py", "app/worker.py"}
+REGISTRIES = {"app/models.py", "app/routes.py", "app/hub.py", "app/worker.py"}
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -52,6 +52,7 @@ def test_the_registries_have_its_lines() -> None:
     """Each in the place of the modules', beside what was there."""
     draft = draft_module(ROOT, read_names(ROOT, "quokkas"), read_fields(DEFAULT), "simple")
     for path, line in (
+        ("app/models.py", "    quokkas,\n"),
         ("app/routes.py", "    quokkas,\n"),
         ("app/hub.py", "        QuokkaDeleted: [delivered(quokka_handlers.let_expire)],\n"),
         ("app/worker.py", "    purge_quokka,\n"),
