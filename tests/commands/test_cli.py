@@ -40,6 +40,16 @@ def test_the_table_costs_no_imports() -> None:
     assert not loaded & {"fastapi", "starlette", "sqlalchemy", "pydantic", "typer", "rich", "asyncio", "app.config"}
 
 
+def test_what_works_in_the_background_loads_nothing_of_the_api() -> None:
+    """Neither the web framework, nor what weighs passwords, signs tokens or shows queues; nor by way of libraries."""
+    program = "import sys, app.commands.worker, app.commands.relay, app.commands.scheduler; print(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)  # noqa: S603 - our own program
+    loaded = set(found.stdout.split())
+    assert {"app.processes", "app.models"} <= loaded
+    assert not loaded & {"fastapi", "uvicorn", "zxcvbn", "jwt", "rq_dashboard", "app.main"}
+
+
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """A name that there is not is told with the table, on standard error, with status 2."""
     assert call("no-such-command", "--help") == 2
