@@ -30,6 +30,7 @@ from app.hub import MessageHub
 from app.modules.projects.schemas import ProjectCreate
 from app.modules.projects.services import ProjectService
 from app.processes import session_maker
+from benchmarks.files import resident
 from benchmarks.installation import Installation, Person, installed
 
 ROUNDS = 7
@@ -48,8 +49,12 @@ class NoHub:
 
 
 async def latency(events: int) -> None:
-    """Print how long after a 201 the notice of it is there, one event after the other, on an idle system."""
+    """Print how long after a 201 the notice of it is there, one event after the other, on an idle system.
+
+    Print, too, what memory each process holds, at the start and at the end.
+    """
     async with installed() as place:
+        begun = memory(place)
         base = f"{place.record['address']}/api/v1"
         eyes = await asyncpg.connect(place.record["admin_database_url"].replace("+asyncpg", ""))
         async with AsyncClient(base_url=base, timeout=20) as client:
@@ -57,6 +62,13 @@ async def latency(events: int) -> None:
             taken = [await one(client, person, eyes) for _ in range(events + 20)][20:]
         await eyes.close()
         await report(place, sorted(taken))
+        held = [f"{name} {begun[name]:.0f} to {size:.0f}" for name, size in memory(place).items()]
+        sys.stdout.write(f"memory in MB: {', '.join(held)}\n")
+
+
+def memory(place: Installation) -> dict[str, float]:
+    """Return what each kind of process holds, in MB; where there are several, the largest."""
+    return {name: max(resident(pid, "VmRSS") for pid in pids) for name, pids in place.record["processes"].items()}
 
 
 async def one(client: AsyncClient, person: Person, eyes: "asyncpg.Connection[asyncpg.Record]") -> float:
