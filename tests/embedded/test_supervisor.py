@@ -102,6 +102,7 @@ def traces(folder: Path) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_order_of_a_stop(folder: Path, number: int) -> None:
     """On each of the signals the parts stop, the one started last is the first, and dev.json goes."""
+    signal.signal(number, signal.SIG_DFL)  # where the suite runs under `nohup`, a hang-up is ignored
     diary: list[str] = []
     supervise(folder, *(Fake(name, diary) for name in ("postgres", "worker", "api")), number=number)
     assert diary[:3] == ["postgres starts", "worker starts", "api starts"]
