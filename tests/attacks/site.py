@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from httpx2 import AsyncClient, HTTPError, Limits, get
+from httpx2 import AsyncClient, Client, HTTPError, Limits
 
 from app.routes import PREFIX
 from app.worker import SCHEDULE
@@ -62,7 +62,8 @@ def serving(number: int, environment: Mapping[str, str], *options: str) -> Itera
             process = subprocess.Popen(command, cwd=PROJECT, env=inherited | dict(environment))  # noqa: S603
             servers.ports.append(port)
             servers.processes.append(process)
-        until(lambda: is_ready(servers), 120)
+        with Client(timeout=5, trust_env=False) as client:  # one, for each loads the certificates
+            until(lambda: is_ready(servers, client), 120)
         yield servers
         servers.check()
     finally:
@@ -72,13 +73,12 @@ def serving(number: int, environment: Mapping[str, str], *options: str) -> Itera
             process.wait(60)
 
 
-def is_ready(servers: Servers) -> bool:
+def is_ready(servers: Servers, client: Client) -> bool:
     """Tell whether every process answers."""
     servers.check()
     try:
         return all(
-            get(f"http://{HOST}:{port}{PREFIX}/core/health/ready", timeout=5, trust_env=False).status_code == 200
-            for port in servers.ports
+            client.get(f"http://{HOST}:{port}{PREFIX}/core/health/ready").status_code == 200 for port in servers.ports
         )
     except HTTPError:
         return False
