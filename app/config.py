@@ -64,6 +64,11 @@ KUBERNETES = re.compile(
     r"APP_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=.*|APP_(\w+_)?PORT=\w+://.*"
 )
 PLAIN = re.compile(r"http://(?!(localhost|127\.0\.0\.1|\[::1\])(:|$))")
+MEMORY = {
+    "mail.transport": "smtp (with APP_MAIL__SMTP_HOST), ses, or file (with APP_MAIL__FOLDER)",
+    "files.store": "folder (with APP_FILES__FOLDER) or s3 (with APP_FILES__S3_BUCKET)",
+}
+"""What may be `memory`, where all ends with the process, and what it may be in production."""
 PLACEHOLDER = re.compile(r"change[ _-]?me|placeholder|<[\w -]+>|^(secret|example|your)", re.IGNORECASE)
 
 
@@ -406,7 +411,7 @@ def _check_uploads(found: Settings, origins: Mapping[str, Origin]) -> None:
 
 
 def _check_production(found: Settings, origins: Mapping[str, Origin]) -> None:
-    """Refuse to serve anybody with a database that nobody named, or with a key that anybody can know."""
+    """Refuse a database that nobody named, a key that anybody can know, and mails and files that nobody will see."""
     secrets = {key: [found.need(key)] for key in get_args(AddressKey)}
     keys = [key.get_secret_value() for key in found.need("auth.signing_keys")]
     secrets["auth.signing_keys"] = keys
@@ -420,6 +425,11 @@ def _check_production(found: Settings, origins: Mapping[str, Origin]) -> None:
         raise SettingsError(f"server.cors_origins must name each origin in production ({place})")
     if any(len(set(key)) < KEY_LENGTH // 4 for key in keys):
         raise SettingsError(f"auth.signing_keys repeats itself ({origins['auth.signing_keys'].place})")
+    for key, better in MEMORY.items():
+        if found[key] == "memory":
+            place = origins[key].place if key in origins else "which it is unless set"
+            advice = f"set environment variable {_variable(key)} to {better}"
+            raise SettingsError(f"{key} must not be memory in production ({place}): {advice}")
 
 
 def _advice(key: str, env: str) -> str:

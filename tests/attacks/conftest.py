@@ -41,6 +41,7 @@ def production_limits() -> dict[str, str]:
         "APP_ENV": "production",
         "APP_DATABASE__URL": "postgresql+asyncpg://app_rw@host/name",
         "APP_AUTH__SIGNING_KEYS": '["Zq8mP2vKx7RtLw4YdNc9HbJf6GsUe3Ta"]',
+        "APP_MAIL__FOLDER": "mails",
     }
     return {f"APP_LIMITS__{name.upper()}": rate for name, rate in load(environ=production).limits}
 

@@ -16,8 +16,20 @@ from app.config import FILES, KNOWN, Settings, SettingsError, load
 PROJECT = Path(__file__).resolve().parents[2]
 KEY, OLDER_KEY = "k3Vq9sZr0TfY7wLm2XcB8nHd4JgP6aEu", "Zp8Rk1WvN5sD0yQx7MfC3hTb9GjL2uEo"
 URL = "postgresql+asyncpg://app_rw:p%40ss@db:5432/plan"
-SECRETS = f'[production.database]\nurl = "{URL}"\n[production.auth]\nsigning_keys = ["{KEY}"]\n'
-PRODUCTION = {"APP_ENV": "production", "APP_DATABASE__URL": URL, "APP_AUTH__SIGNING_KEYS": f'["{KEY}"]'}
+SECRETS = f"""
+[production.database]
+url = "{URL}"
+[production.auth]
+signing_keys = ["{KEY}"]
+[production.mail]
+folder = "mails"
+"""
+PRODUCTION = {
+    "APP_ENV": "production",
+    "APP_DATABASE__URL": URL,
+    "APP_AUTH__SIGNING_KEYS": f'["{KEY}"]',
+    "APP_MAIL__FOLDER": "mails",
+}
 
 Boot = Callable[..., Settings]
 
@@ -552,6 +564,30 @@ class TestProduction:
         assert url not in line
         line = refusal(boot, **PRODUCTION, APP_BROKER__URL="redis://:change-me@broker")
         assert line.startswith("Settings: broker.url is a placeholder")
+
+    @pytest.mark.parametrize(
+        ("environ", "place"),
+        [
+            ({"APP_MAIL__FOLDER": ""}, "which it is unless set"),
+            ({"APP_MAIL__TRANSPORT": "memory"}, "environment variable APP_MAIL__TRANSPORT"),
+        ],
+    )
+    def test_mails_to_nobody(self, boot: Boot, environ: dict[str, str], place: str) -> None:
+        """Refuse to lose them, whether somebody said so or nobody said anything; a folder is said on purpose."""
+        assert refusal(boot, **{**PRODUCTION, **environ}) == (
+            f"Settings: mail.transport must not be memory in production ({place}): set environment variable "
+            "APP_MAIL__TRANSPORT to smtp (with APP_MAIL__SMTP_HOST), ses, or file (with APP_MAIL__FOLDER)"
+        )
+        assert boot(**PRODUCTION).mail.transport == "file"
+
+    def test_files_that_end_with_the_process(self, boot: Boot, tmp_path: Path) -> None:
+        """Refuse to lose them; a folder is the default."""
+        assert refusal(boot, '[production.files]\nstore = "memory"\n', **PRODUCTION) == (
+            f"Settings: files.store must not be memory in production ([production] of {tmp_path / 'settings.toml'}): "
+            "set environment variable APP_FILES__STORE to folder (with APP_FILES__FOLDER) or "
+            "s3 (with APP_FILES__S3_BUCKET)"
+        )
+        assert boot(**PRODUCTION).files.store == "folder"
 
     def test_any_origin(self, boot: Boot) -> None:
         """Let every page call on a developer's machine alone."""

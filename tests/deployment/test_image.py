@@ -142,6 +142,7 @@ def run(place: Path, command: str) -> str:
         "APP_ENV": "production",
         "APP_DATABASE__URL": "postgresql+asyncpg://app_rw@database/app",
         "APP_AUTH__SIGNING_KEYS": '["a key of this test, which nobody else knows"]',
+        "APP_MAIL__FOLDER": "mails",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     found = subprocess.run(  # noqa: S602 - our own file's
