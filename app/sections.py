@@ -3,6 +3,7 @@
 import re
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +20,7 @@ from pydantic import (
 
 KEY_LENGTH = 32
 NAMED = r"^[\w.-]+(/[\w.-]+)*$"
+HOST = re.compile(r"(?=.{1,253}$)((?!-)[a-z0-9-]{1,63}(?<!-)\.)*(?!-)[a-z0-9-]{1,63}(?<!-)\.?")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # The user of a database address, told apart as SQLAlchemy does: a password may hold a slash.
 DATABASE_USER = re.compile(r"^([\w+]+://)(?:[^:/@]*(:[^@]*)?@)?")
@@ -72,6 +74,21 @@ def _check_network(value: str) -> str:
         raise ValueError("must be an address or a network, such as 10.0.0.7 or 10.0.0.0/8") from None
 
 
+def _check_endpoint(value: str) -> str:
+    """Refuse what the clients of AWS would refuse, but only when they are used, and a name that links would show."""
+    if not value:
+        return value
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname or "", parts.port  # a port that is none raises, as an address does
+        good = parts.scheme in {"http", "https"} and bool(HOST.fullmatch(host) or ip_address(host))
+    except ValueError:
+        good = False
+    if not good or re.search(r"[\s@?#]", value):
+        raise ValueError("must be http:// or https:// and a host, with its port and a path if it has them")
+    return value
+
+
 def _as_tuple(value: object) -> object:
     if isinstance(value, str):
         return (value,) if value else ()
@@ -102,6 +119,7 @@ Queues = Annotated[
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_check_network)], ...], BeforeValidator(_as_tuple)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_none_if_empty)]
 RetryDays = Annotated[tuple[Annotated[int, Field(ge=1, le=90)], ...], BeforeValidator(_as_tuple), Field(max_length=10)]
+Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 Rate = Annotated[str, Field(pattern=r"^([1-9]\d{0,8}/([1-9]\d{0,4} )?(second|minute|hour|day)s?)?$")]
 Switch = Annotated[bool, Strict(strict=False)]
 Transport = Literal["memory", "file", "smtp", "ses"]
@@ -242,7 +260,7 @@ class MailSettings(Section):
     smtp_user: str = ""
     smtp_password: SecretStr = SecretStr("")
     ses_region: str = Field("", pattern=r"^[a-z0-9-]*$")
-    ses_endpoint: str = Field("", pattern=r"^(https?://\S+)?$")
+    ses_endpoint: Endpoint = ""
     ses_configuration_set: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,64}$")
     timeout_seconds: float = Field(10.0, gt=0, le=25)
     transport: Transport = Field(default_factory=lambda data: "file" if data.get("folder") else "memory")
@@ -283,14 +301,22 @@ class FileSettings(Section):
     store: Literal["folder", "memory", "s3"] = "folder"
     folder: str = Field(".data/files", min_length=1)
     s3_bucket: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")
-    s3_region: str = ""
-    s3_endpoint: str = Field("", pattern=r"^(https?://\S+)?$")
+    s3_region: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9-]{0,62})?$")
+    s3_endpoint: Endpoint = ""
     s3_access_key: str = Field("", repr=False)
-    s3_secret_key: SecretStr = SecretStr("")
+    s3_secret_key: SecretStr = Field(SecretStr(""), validate_default=True)
     tenant_quota: int = Field(10_737_418_240, ge=1024, le=1_125_899_906_842_624)
     link_seconds: int = Field(300, ge=10, le=604_800)
     abandoned_seconds: int = Field(7200, ge=60, le=604_800)
     kept_days: int = Field(7, ge=1, le=3650)
+
+    @field_validator("s3_secret_key")
+    @classmethod
+    def go_with_name(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Refuse half of a key: what is missing would not be looked for elsewhere."""
+        if bool(value.get_secret_value()) != bool(info.data.get("s3_access_key", "")):
+            raise ValueError("must be set where files.s3_access_key is, and only there")
+        return value
 
 
 class BillingSettings(Section):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
 from pydantic import ValidationError
 
 from app.config import FILES, KNOWN, Settings, SettingsError, load
@@ -429,6 +430,36 @@ class TestRefusals:
         line = refusal(boot, **environ)
         assert line.startswith(f"Settings: server.upload_seconds must be less than files.abandoned_seconds ({place}")
         assert boot(APP_SERVER__UPLOAD_SECONDS="59.9", APP_FILES__ABANDONED_SECONDS="60").files.abandoned_seconds == 60
+
+    @pytest.mark.parametrize("key", ["files.s3_endpoint", "mail.ses_endpoint"])
+    @pytest.mark.parametrize(
+        ("endpoint", "good"),
+        [
+            *((text, True) for text in ("https://s3.eu.example.com", "http://127.0.0.1:9000/s3", "http://[::1]:9000")),
+            *(
+                (f"http://{text}", False)
+                for text in ("", "-s3-", "my_minio:9000", "s3..test", "[::1", "s3:port", "s3:70000")
+            ),
+            *((text, False) for text in ("s3.test", "ftp://s3.test", "http://s3.test?x", "http://me:hunter2@s3.test")),
+        ],
+    )
+    def test_endpoints(self, boot: Boot, key: str, endpoint: str, good: bool) -> None:
+        """Refuse what the client would refuse with the first request; it knows everything that is let through."""
+        environ = {"APP_" + key.upper().replace(".", "__"): endpoint}
+        if good:
+            assert boot(**environ)[key] == endpoint
+            assert is_valid_endpoint_url(endpoint) or is_valid_ipv6_endpoint_url(endpoint)
+        else:
+            line = refusal(boot, **environ)
+            assert line.startswith(f"Settings: {key} must be http:// or https:// and a host")
+            assert "hunter2" not in line
+
+    @pytest.mark.parametrize("half", ["S3_ACCESS_KEY", "S3_SECRET_KEY"])
+    def test_half_a_key(self, boot: Boot, half: str) -> None:
+        """Refuse it: nobody would look for the rest elsewhere."""
+        line = refusal(boot, **{f"APP_FILES__{half}": "hunter2"})
+        assert line.startswith("Settings: files.s3_secret_key must be set where files.s3_access_key is")
+        assert "hunter2" not in line
 
     def test_tells_that_there_is_more(self, boot: Boot) -> None:
         """Show one problem, and say how many wait behind it."""
