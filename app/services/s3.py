@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PART = 8_388_608
 """Bytes of a part; S3 takes 10,000 parts of 5 MiB at least, all of one size but the last."""
 
-MISSING = frozenset({"NoSuchKey", "404", "NoSuchUpload"})
+MISSING = frozenset({"NoSuchKey", "NoSuchUpload"})
 CLIENT = AioConfig(
     connect_timeout=3,
     read_timeout=20,
@@ -201,15 +201,36 @@ class PartedUpload:
                 await self.client.abort_multipart_upload(**self.target, UploadId=self.upload_id)
 
 
+class BucketError(OSError):
+    """S3 refused, or could not be asked; the message names no key and no secret."""
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Raise OSError, or FileNotFoundError, for what the client raises; the message names no key and no secret."""
+    """Raise `BucketError`, or FileNotFoundError for a file that is none, for what the client raises.
+
+    What AWS's own places hold, such as an endpoint or a program that prints credentials, is read when it is needed:
+    mistakes in there come as plain errors, among them the FileNotFoundError of a token's file.
+    """
     try:
         yield
+    except BucketError:
+        raise
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in MISSING:
+        if code in MISSING or (code, error.operation_name) == ("404", "HeadObject"):
             raise FileNotFoundError(f"S3: {code}") from error
-        raise OSError(f"S3 refused {error.operation_name}: {code}") from error
-    except (BotoCoreError, ClientPayloadError) as error:
-        raise OSError(f"S3 does not answer: {type(error).__name__}") from error
+        raise BucketError(f"S3 refused {error.operation_name}: {code}") from error
+    except (BotoCoreError, ClientPayloadError, OSError, ValueError, RuntimeError) as error:
+        raise BucketError(f"S3 does not answer: {cause(error)}") from error
+
+
+def cause(error: Exception) -> str:
+    """Return what a log may say of an error: of botocore's, whose words hold addresses, what kind it is, and the cause.
+
+    Plain ones name the file, or what of AWS's own places cannot be read.
+    """
+    if not isinstance(error, BotoCoreError):
+        return f"{type(error).__name__}: {error}"
+    inner = error.kwargs.get("error")
+    return type(error).__name__ + (f" ({type(inner).__name__})" if isinstance(inner, Exception) else "")

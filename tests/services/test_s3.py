@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 from app.config import SettingsError
 from app.sections import FileSettings
 from app.services.filesystem import Link, open_store
-from app.services.s3 import PART, S3Files
+from app.services.s3 import PART, BucketError, S3Files
 from tests.services.bucket import KEY, REGION, SECRET, Bucket
 from tests.services.test_filesystem import DAY, NONE, a_key, joined, listed, put
 from tests.support import free_port
@@ -94,7 +94,7 @@ async def test_a_server_that_is_away_is_an_error_of_ours() -> None:
 
 
 async def refuse(store: S3Files) -> None:
-    """Let every call meet a store that cannot be reached: an error of ours, and no secret in it."""
+    """Let every call meet a store that cannot be asked: an error of ours, no missing file, and no secret in it."""
     key = a_key()
     for call in (
         put(store, key, b"x"),
@@ -105,25 +105,56 @@ async def refuse(store: S3Files) -> None:
         listed(store, NONE),
         store.remove_unfinished(NONE),
     ):
-        with pytest.raises(OSError, match="S3 does not answer") as caught:
+        with pytest.raises(BucketError) as caught:
             await call
         assert SECRET not in str(caught.value)
     await store.close()
 
 
-async def test_credentials_that_cannot_be_had_are_an_error_of_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("credential_process = false", "CredentialRetrievalError"),
+        ("credential_process = echo nothing", "JSONDecodeError"),
+        ("credential_process = /not/there", "FileNotFoundError: .* '/not/there'"),
+        (
+            "role_arn = arn:aws:iam::1:role/x\nweb_identity_token_file = /not/there",
+            "FileNotFoundError: .* '/not/there'",
+        ),
+        ("endpoint_url = http://-no-host-", "ValueError: Invalid endpoint"),
+    ],
+)
+async def test_what_is_wrong_in_the_places_of_aws_is_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, said: str
 ) -> None:
-    """AWS's own places are looked into when the client opens: whatever is wrong there, the store is away."""
+    """They are looked into when the client opens, or is used: whatever is wrong there, the store is away."""
     config = tmp_path / "config"
-    config.write_text("[default]\ncredential_process = false\n")
+    config.write_text(f"[default]\n{written}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     nobody = S3Files("files", region_name=REGION)
     await refuse(nobody)
-    with pytest.raises(OSError, match="CredentialRetrievalError"):
+    with pytest.raises(BucketError, match=f"S3 does not answer: {said}"):
         await nobody.link(a_key(), LINK)
+
+
+async def test_a_server_of_something_else_is_an_error_of_ours() -> None:
+    """Its 404 says nothing of a file, but to the question how large one is, which has no other answer."""
+
+    async def know_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(know_nothing, "127.0.0.1", 0) as server:
+        store = Bucket(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "files").store()
+        for call in (put(store, a_key(), b"x"), joined(store.read(a_key())), store.remove(a_key())):
+            with pytest.raises(BucketError, match=r"S3 refused \w+: 404"):
+                await call
+        await store.close()
 
 
 async def test_a_file_that_is_cut_on_its_way_is_an_error_of_ours() -> None:
