@@ -138,7 +138,10 @@ class Plan(Identified):
 
 
 class Customer(Identified):
-    """Who is billed; `provider_id` is what the payment provider calls them, once it knows them."""
+    """Who is billed; `provider_id` is what the payment provider calls them, once it knows them by their method.
+
+    It attaches a method to one customer of its own, for good: `enrolled` says which, of every method they ever had.
+    """
 
     name: str
     email: str
@@ -146,6 +149,19 @@ class Customer(Identified):
     tax_exempt: bool
     payment_method: str | None = None
     provider_id: str | None = None
+    enrolled: dict[str, str] = {}
+
+    def paying_by(self, method: str | None) -> Self:
+        """Return the customer with this payment method, as the provider knows them by it, if it does."""
+        if method == self.payment_method:
+            return self
+        kept = self.met_as(self.provider_id, self.payment_method) if self.provider_id and self.payment_method else self
+        return kept.but(payment_method=method, provider_id=kept.enrolled.get(method or ""))
+
+    def met_as(self, provider_id: str, method: str) -> Self:
+        """Return the customer after the provider has met them by a method, which need not be theirs any more."""
+        current = provider_id if method == self.payment_method else self.provider_id
+        return self.but(enrolled={**self.enrolled, method: provider_id}, provider_id=current)
 
 
 class Subscription(Identified):
@@ -217,7 +233,8 @@ class Invoice(Identified):
     """What a customer owes. Nothing that was issued changes any more, but for how its payment stands.
 
     `attempts` counts the attempts to collect it, the last one begun at `attempted_at`, the next one due at `retry_at`.
-    `pending` is the key of one that has not ended.
+    `pending` is the key of one that has not ended, `payment_method` what the last one charges, whatever the customer
+    changes meanwhile: it may be paid already, and its key is not good for another.
     """
 
     customer_id: uuid.UUID
@@ -233,6 +250,7 @@ class Invoice(Identified):
     attempted_at: dt.datetime | None = None
     retry_at: dt.datetime | None = None
     pending: str | None = None
+    payment_method: str | None = None
     failure: str | None = None
     payment: str | None = None
     paid_at: dt.datetime | None = None
@@ -277,11 +295,11 @@ class Invoice(Identified):
         """Tell whether an attempt to collect it is to begin."""
         return self.status is InvoiceStatus.open and self.retry_at is not None and self.retry_at <= now
 
-    def attempted(self, now: dt.datetime) -> Self:
+    def attempted(self, method: str | None, now: dt.datetime) -> Self:
         """Return the invoice with an attempt under way, whose key names it whatever happens meanwhile."""
         attempts = self.attempts + 1
         changes = {"attempts": attempts, "attempted_at": now, "pending": f"{self.id}:{attempts}"}
-        return self.moved("collect", retry_at=None, **changes)
+        return self.moved("collect", retry_at=None, payment_method=method, **changes)
 
     def is_forgotten(self, now: dt.datetime) -> bool:
         """Tell whether an attempt is so old that its key no longer keeps it from being made twice."""

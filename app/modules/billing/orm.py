@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
@@ -35,6 +36,7 @@ class CustomerRow(TenantMixin, TimestampMixin, Base):
     tax_exempt: Mapped[bool]
     payment_method: Mapped[str | None]
     provider_id: Mapped[str | None]
+    enrolled: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     __table_args__ = (Index("ix_billing_customers_created_at", "tenant_id", "created_at", "id"),)
 
 
@@ -76,6 +78,7 @@ class InvoiceRow(TenantMixin, TimestampMixin, Base):
     attempted_at: Mapped[dt.datetime | None]
     retry_at: Mapped[dt.datetime | None]
     pending: Mapped[str | None]
+    payment_method: Mapped[str | None]
     failure: Mapped[str | None]
     payment: Mapped[str | None]
     paid_at: Mapped[dt.datetime | None]

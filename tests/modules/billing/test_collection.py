@@ -35,10 +35,15 @@ class Breaks(StripePayments):
 async def issue(office: Office, method: str = GOOD) -> dict[str, Any]:
     """Issue an invoice of an active subscription that is due now, to a customer who has this payment method."""
     invoice = await office.invoice_of(await office.subscribe(None))
-    path = f"/billing/customers/{invoice['customer_id']}"
-    assert (await office.owner.call("PATCH", path, json={"payment_method": method})).is_success
+    await pay_by(office, invoice, method)
     await office.rewind(days=14, seconds=1)
     return invoice
+
+
+async def pay_by(office: Office, invoice: dict[str, Any], method: str) -> None:
+    """Let the customer of an invoice have another payment method."""
+    path = f"/billing/customers/{invoice['customer_id']}"
+    assert (await office.owner.call("PATCH", path, json={"payment_method": method})).is_success
 
 
 async def collect(office: Office, invoice: dict[str, Any], fake: FakeStripe, kind: type[StripePayments]) -> None:
@@ -115,3 +120,30 @@ async def test_an_attempt_that_was_left_under_way_goes_on_by_itself(office: Offi
     await office.strike()
     seen = await office.get(f"/invoices/{invoice['id']}")
     assert (seen["status"], seen["attempts"]) == ("paid", 1)
+
+
+async def test_a_method_that_comes_back_is_not_attached_again(office: Office) -> None:
+    """Days later, when keys are forgotten: Stripe would refuse to hand it to another customer, though both are one."""
+    first, second = "pm_card_chargeCustomerFail", "pm_card_authenticationRequired"
+    fake, invoice = FakeStripe(), await issue(office, first)
+    for days, method in ((0, first), (1, second), (3, first)):
+        await office.rewind(days=days, seconds=1)
+        fake.seen.clear()
+        await pay_by(office, invoice, method)
+        await collect(office, invoice, fake, StripePayments)
+    customers = [values["customer"] for path, values in fake.calls if path == "/v1/payment_intents"]
+    assert customers == [fake.attached[first], fake.attached[second], fake.attached[first]]
+    seen = await office.get(f"/invoices/{invoice['id']}")
+    assert (seen["attempts"], seen["failure"]) == (3, "Your card was declined.")
+
+
+async def test_an_attempt_goes_on_with_the_method_that_it_began_with(office: Office) -> None:
+    """Whatever the customer has now: the money may have come by that one, and its key is refused for another."""
+    fake, invoice = FakeStripe(), await issue(office)
+    with pytest.raises(ConnectionResetError):
+        await collect(office, invoice, fake, LosesAnswers)
+    await pay_by(office, invoice, "pm_card_mastercard")
+    await collect(office, invoice, fake, StripePayments)
+    assert [path for path, _ in fake.calls] == ["/v1/customers", "/v1/payment_intents"]
+    seen = await office.get(f"/invoices/{invoice['id']}")
+    assert (seen["status"], seen["attempts"], seen["payment"]) == ("paid", 1, "pi_2")

@@ -105,16 +105,16 @@ def test_dunning_ends() -> None:
     """Each failure moves the next attempt on by the schedule; after the last one the invoice is written off."""
     found = invoice().issued(1, NOW, NOW)
     for days in SCHEDULE:
-        found = found.attempted(NOW).failed("no money", SCHEDULE, NOW)
+        found = found.attempted("pm_card_visa", NOW).failed("no money", SCHEDULE, NOW)
         assert (found.status, found.retry_at) == ("open", NOW + dt.timedelta(days=days))
-    found = found.attempted(NOW).failed("no money", SCHEDULE, NOW)
+    found = found.attempted("pm_card_visa", NOW).failed("no money", SCHEDULE, NOW)
     assert (found.status, found.retry_at, found.attempts) == ("uncollectible", None, 4)
     assert found.paid("a late payment", NOW).status == "paid"
 
 
 def test_what_is_pending_is_not_voided_until_its_key_is_forgotten() -> None:
     """As long as the money may still come; each attempt has a key of its own."""
-    found = invoice().issued(1, NOW, NOW).attempted(NOW)
+    found = invoice().issued(1, NOW, NOW).attempted("pm_card_visa", NOW)
     assert found.pending == f"{ONE}:1"
     with pytest.raises(PaymentPendingError):
         found.voided(NOW)

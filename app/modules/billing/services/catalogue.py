@@ -70,13 +70,13 @@ class CustomerService:
         return await self.customers.show(customer_id)
 
     async def update(self, customer_id: uuid.UUID, data: CustomerUpdate) -> CustomerResponse:
-        """Change what `data` names; with another payment method the provider meets the customer anew."""
+        """Change what `data` names; the provider meets the customer with each payment method once."""
         changes = data.model_dump(exclude_unset=True)
         before = await self.customers.load(customer_id, locked=True)
-        if changes.get("payment_method", before.payment_method) != before.payment_method:
+        method = changes.pop("payment_method", before.payment_method)
+        if method != before.payment_method:
             payment_provider()
-            changes["provider_id"] = None
-        after = before.but(**changes)
+        after = before.paying_by(method).but(**changes)
         await self.customers.save(after)
         await announce(self.ctx, CustomerUpdated, before, after)
         return await self.customers.show(customer_id)

@@ -21,7 +21,7 @@ class CollectionService:
 
     An attempt begins in a transaction of its own, which gives it a key and keeps the invoice from being voided. No
     connection waits for the provider. Who comes after a crash finds the attempt under way, and sends it with the same
-    key; after a day, when the key is forgotten, nobody does.
+    key and payment method; after a day, when the key is forgotten, nobody does.
     """
 
     def __init__(self, ctx: Context, provider: PaymentProvider) -> None:
@@ -46,15 +46,16 @@ class CollectionService:
         async with self.ctx.separate() as first:
             invoices, now = InvoiceRepository(first.session), utcnow()
             invoice = await invoices.load(invoice_id, locked=True)
+            customer = await CustomerRepository(first.session).load(invoice.customer_id)
             if invoice.is_due(now):
-                before, invoice = invoice, invoice.attempted(now)
+                before, invoice = invoice, invoice.attempted(customer.payment_method, now)
                 await invoices.save(invoice)
                 await announce(first, InvoicePending, before, invoice)
             elif invoice.pending is None:
                 return None
             elif invoice.is_forgotten(now):
                 raise AttemptForgottenError
-            return invoice, await CustomerRepository(first.session).load(invoice.customer_id)
+            return invoice, customer.paying_by(invoice.payment_method or customer.payment_method)
 
     async def _ask(self, invoice: Invoice, customer: Customer) -> Receipt:
         """Return what the provider says, which a customer whom it does not know has to meet first."""
@@ -65,15 +66,14 @@ class CollectionService:
         return await self.provider.charge(self._charge(invoice, customer.but(provider_id=provider_id)))
 
     async def _enrol(self, customer: Customer) -> str:
-        """Return what the provider calls a customer, kept whatever comes next: it takes a payment method once."""
+        """Return what the provider calls a customer, kept whatever comes next: it attaches a payment method once."""
         provider_id = await self.provider.enrol(self.tenant_id, customer)
         async with self.ctx.separate() as beside:
             customers = CustomerRepository(beside.session)
             before = await customers.load(customer.id, locked=True)
-            if before.payment_method == customer.payment_method:
-                after = before.but(provider_id=provider_id)
-                await customers.save(after)
-                await announce(beside, CustomerUpdated, before, after)
+            after = before.met_as(provider_id, customer.payment_method or "")
+            await customers.save(after)
+            await announce(beside, CustomerUpdated, before, after)
         return provider_id
 
     def _charge(self, invoice: Invoice, customer: Customer) -> Charge:
