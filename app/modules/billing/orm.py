@@ -4,7 +4,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, func
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
@@ -91,6 +91,7 @@ class InvoiceRow(TenantMixin, TimestampMixin, Base):
         CheckConstraint("(number is null) = (issued_at is null)", name="number"),
         CheckConstraint("number is not null or status in ('draft', 'void')", name="issued"),
         Index("ix_billing_invoices_retry_at", "tenant_id", "retry_at"),
+        Index("ix_billing_invoices_pending", "tenant_id", "attempted_at", postgresql_where=text("pending is not null")),
         Index("ix_billing_invoices_created_at", "tenant_id", "created_at", "id"),
     )
 
