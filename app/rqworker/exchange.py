@@ -80,6 +80,9 @@ class Exchange:
         self._peeks = Peeks(client, self.wake)
         self._taken: list[Any] = []
         """Jobs of the last answer that have not begun: they do while Redis works on the next request."""
+        self._asking = False
+        self._unwanted: dict[str, int] = {}
+        """Ids of jobs or executions that are to be stopped when they arrive -> how many answers are looked through."""
         self._done: deque[tuple[Entry, Ended | None]] = deque()
         self._event = asyncio.Event()
         self._finishing: set[asyncio.Task[None]] = set()
@@ -109,6 +112,16 @@ class Exchange:
         else:
             self._done.append((entry, ended))
         self._event.set()
+
+    def stop_on_arrival(self, wanted: str) -> bool:
+        """Have a job, or an execution, stopped as soon as it has begun; tell whether it can be on its way at all.
+
+        In Redis it is this worker's from the moment it was taken, and from then on people may ask to stop it.
+        """
+        if not self._asking and not self._taken:
+            return False
+        self._unwanted[wanted] = 2
+        return True
 
     def look_for_lost(self) -> None:
         """Start, with the next request, what Redis says this worker runs and this worker does not know of."""
@@ -191,6 +204,7 @@ class Exchange:
             self._begin_taken()
         batch = [self._done[place] for place in range(min(len(self._done), BATCH))]
         asking = asyncio.ensure_future(self._script(args=[wire.dumps(self._request(batch, take))]))
+        self._asking = True
         await asyncio.sleep(0)
         self._begin_taken()
         try:
@@ -203,6 +217,9 @@ class Exchange:
             self._apart(batch)
             await asyncio.sleep(1)
             return
+        finally:
+            self._asking = False
+        self._unwanted = {wanted: left - 1 for wanted, left in self._unwanted.items() if left > 1}
         self._pause, self._lost = 0.0, False
         refused = {int(place) for place in answer["refused"]}
         for place, (_, ended) in enumerate(batch):
@@ -312,6 +329,9 @@ class Exchange:
         if self._calls is None:
             raise RuntimeError("jobs are taken only while the worker serves")
         self._calls.start(item)
+        if self._unwanted.keys() & {execution_id, job.id}:
+            # Its function begins first: what is told to end before has nobody to say that it ended.
+            asyncio.get_running_loop().call_soon(self._calls.stop, item)
 
     def _queue(self, name: str) -> Queue:
         worker = self._worker

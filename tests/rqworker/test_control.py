@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from rq.command import (
 )
 from rq.job import Job, JobStatus
 from rq.suspension import resume, suspend
+from rq.utils import as_text
 from rq.worker import BaseWorker
 
 from tests.rqworker import jobs
@@ -49,6 +51,29 @@ async def test_stopping_jobs(desk: Broker, queue: Queue) -> None:
         await until(lambda: desk.redis.hget(worker.key, "state") == b"idle")
     assert desk.notes() == [f"stopped {stopped.id}"]
     assert stopped.id in queue.failed_job_registry
+    desk.clean()
+
+
+async def test_what_is_stopped_the_moment_it_is_taken(desk: Broker, queue: Queue) -> None:
+    """A command that is here before the job that it means, whose answer is still under way, is kept for it."""
+    connection, over = desk.connect(), threading.Event()
+
+    def stop_what_appears() -> None:
+        seen: set[str] = set()
+        while not over.is_set():
+            for key in set(map(as_text, connection.keys("rq:execution:*"))) - seen:
+                seen.add(key)
+                _, _, job_id, execution_id = key.split(":")
+                send_stop_execution_command(connection, job_id, execution_id)
+
+    stopper = asyncio.create_task(asyncio.to_thread(stop_what_appears))
+    try:
+        async with desk.working():
+            ours = [queue.enqueue(jobs.wait, 30) for _ in range(200)]
+            await until(lambda: all(job.get_status() == JobStatus.STOPPED for job in ours))
+    finally:
+        over.set()
+        await stopper
     desk.clean()
 
 
