@@ -71,9 +71,9 @@ def tear_down(engine: Postgres, folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """Run every test on asyncio, all on one loop."""
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """Run every test on the loop that production has, all on one."""
+    return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="session")
