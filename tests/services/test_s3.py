@@ -116,7 +116,7 @@ async def refuse(store: S3Files) -> None:
     [
         ("credential_process = false", "CredentialRetrievalError"),
         ("credential_process = echo nothing", "JSONDecodeError"),
-        ("credential_process = /not/there", "FileNotFoundError: .* '/not/there'"),
+        ("credential_process = /not/there", "FileNotFoundError: .*No such file"),
         (
             "role_arn = arn:aws:iam::1:role/x\nweb_identity_token_file = /not/there",
             "FileNotFoundError: .* '/not/there'",
