@@ -44,21 +44,6 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", 
 """A test database need not survive a power cut."""
 
 
-SLOW = ("contract", "deployment", "journey", "embedded", "attacks", "commands", "isolation", "files", "services")
-"""Packages whose tests take seconds: they begin first, so that no worker is left with one of them at the end."""
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one more than there are processors: tests wait for other processes, too."""
-    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow packages first, in their order."""
-    ranks = {name: place for place, name in enumerate(SLOW)}
-    items.sort(key=lambda item: ranks.get(item.path.relative_to(Path(__file__).parent).parts[0], len(SLOW)))
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Start the engine and prepare the template once, in the process that has no parent."""
     if hasattr(config, "workerinput") or config.option.collectonly:
@@ -86,9 +71,12 @@ def tear_down(engine: Postgres, folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """Run every test on the loop that production has, all on one."""
-    return "asyncio", {"use_uvloop": True}
+def anyio_backend() -> str:
+    """Run every test on asyncio, all on one loop.
+
+    Not on uvloop, which production has: closed while a connection waits that will never come, it does not return.
+    """
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")
