@@ -1,7 +1,5 @@
 """The drill of `app new` and `app remove`, on copies of this checkout: `python -m tests.scaffold.drill [CASE ...]`.
 
-A number instead of names is a turn: a third of the cases, of which all have had theirs after three turns in a row.
-
 Each copy runs in this environment, by PYTHONPATH, and knows the types that this checkout's last check found. What must
 hold after each step: ruff, mypy, the import contracts, and the tests that a change of modules can break. With
 GROUNDPLAN_DRILL_WHOLE=1 that is all tests, and a new module has fields of every kind. Two cases run at a time, each
@@ -49,7 +47,6 @@ OF_THE_NEW = " or ".join((*OPTIONS, SCHEMA, "everybody_sends or reference"))
 WITHOUT_RACES = "not take_turns"
 """Whether two processes that migrate at once take turns is no matter of modules, and starts two."""
 
-TURNS = 3
 LONGEST = 1800
 """Seconds that one step may take."""
 
@@ -186,8 +183,6 @@ def say(line: str) -> None:
 def main(chosen: Sequence[str]) -> int:
     """Try what was chosen, or everything; return the status."""
     known, begun = cases(), time.monotonic()
-    if len(chosen) == 1 and chosen[0].isdecimal():
-        chosen = [*known][int(chosen[0]) % TURNS :: TURNS]
     # What is known of this checkout's types is where every copy's check begins.
     subprocess.run([Path(sys.executable).with_name("mypy"), "--no-error-summary"], cwd=ROOT, check=True)  # noqa: S603 - ours
     with ThreadPoolExecutor(1 if WHOLE else 2) as pool:
