@@ -141,5 +141,5 @@ class ControlledWorker(BaseWorker):
             else:
                 continue
             found = True
-        if not found and not (value and self._exchange.stop_on_arrival(value)):
+        if not found and not (isinstance(value, str) and self._exchange.stop_on_arrival(value)):
             self.log.warning("Worker %s: not running %s, command ignored.", self.name, value)

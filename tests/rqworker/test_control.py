@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from redis import Redis
 from rq import Callback, Queue, Retry
 from rq.command import (
@@ -54,8 +55,13 @@ async def test_stopping_jobs(desk: Broker, queue: Queue) -> None:
     desk.clean()
 
 
-async def test_what_is_stopped_the_moment_it_is_taken(desk: Broker, queue: Queue) -> None:
-    """A command that is here before the job that it means, whose answer is still under way, is kept for it."""
+async def test_what_is_stopped_the_moment_it_is_taken(
+    desk: Broker, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A command that is here before the job that it means, whose answer is still under way, is kept for it.
+
+    One that can mean no job is not.
+    """
     connection, over = desk.connect(), threading.Event()
 
     def stop_what_appears() -> None:
@@ -64,16 +70,18 @@ async def test_what_is_stopped_the_moment_it_is_taken(desk: Broker, queue: Queue
             for key in set(map(as_text, connection.keys("rq:execution:*"))) - seen:
                 seen.add(key)
                 _, _, job_id, execution_id = key.split(":")
+                send_command(connection, worker.name, "stop-job", job_id=[job_id])
                 send_stop_execution_command(connection, job_id, execution_id)
 
-    stopper = asyncio.create_task(asyncio.to_thread(stop_what_appears))
-    try:
-        async with desk.working():
+    async with desk.working() as worker:
+        stopper = asyncio.create_task(asyncio.to_thread(stop_what_appears))
+        try:
             ours = [queue.enqueue(jobs.wait, 30) for _ in range(200)]
             await until(lambda: all(job.get_status() == JobStatus.STOPPED for job in ours))
-    finally:
-        over.set()
-        await stopper
+        finally:
+            over.set()
+            await stopper
+    assert [record for record in caplog.records if record.name == "asyncio" and record.exc_info] == []
     desk.clean()
 
 
