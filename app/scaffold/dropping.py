@@ -1,6 +1,7 @@
 """The migration that drops the tables of a module, and makes them again when it is undone."""
 
 from alembic.autogenerate import render_python_code
+from alembic.migration import MigrationContext
 from alembic.operations.ops import CreateIndexOp, CreateTableOp, DropTableOp, MigrateOperation, UpgradeOps
 from sqlalchemy import Table
 
@@ -39,5 +40,6 @@ def steps_of(table: Table) -> list[MigrateOperation]:
 
 def code_of(steps: list[MigrateOperation]) -> str:
     """Return steps as Alembic writes them, indented as in a function."""
-    lines = render_python_code(UpgradeOps(steps)).splitlines()
+    postgresql = MigrationContext.configure(dialect_name="postgresql")
+    lines = render_python_code(UpgradeOps(steps), migration_context=postgresql).splitlines()
     return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
