@@ -23,6 +23,7 @@ import hypothesis
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
+from tests.loop import Loop
 from tests.pooler import BEHIND_A_POOLER, Pooler
 
 if BEHIND_A_POOLER:
@@ -71,12 +72,9 @@ def tear_down(engine: Postgres, folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """Run every test on asyncio, all on one loop.
-
-    Not on uvloop, which production has: closed while a connection waits that will never come, it does not return.
-    """
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, type[Loop]]]:
+    """Run every test on the loop that production has, all on one."""
+    return "asyncio", {"loop_factory": Loop}
 
 
 @pytest.fixture(scope="session")

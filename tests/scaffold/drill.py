@@ -2,8 +2,8 @@
 
 Each copy runs in this environment, by PYTHONPATH, and knows the types that this checkout's last check found. What must
 hold after each step: ruff, mypy, the import contracts, and the tests that a change of modules can break. With
-GROUNDPLAN_DRILL_WHOLE=1 that is all tests, and a new module has fields of every kind. Two cases run at a time, each
-says at its end how it went; status 1 unless all went well.
+GROUNDPLAN_DRILL_WHOLE=1 that is all tests, once a case, and a new module has fields of every kind. Two cases run at a
+time, each says at its end how it went; status 1 unless all went well.
 """
 
 import os
@@ -47,7 +47,9 @@ OF_THE_NEW = " or ".join((*OPTIONS, SCHEMA, "everybody_sends or reference"))
 WITHOUT_RACES = "not take_turns"
 """Whether two processes that migrate at once take turns is no matter of modules, and starts two."""
 
-LONGEST = 1800
+PYTEST = ("python", "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider")
+
+LONGEST = 3600
 """Seconds that one step may take."""
 
 
@@ -60,6 +62,8 @@ class Place:
 
     def __init__(self, root: Path, types: Path, log: list[str]) -> None:
         self.root, self.types, self.log = root, types, log
+        self.tested = False
+        """Whether all tests ran here."""
 
     def beside(self, root: Path) -> "Place":
         """Return another checkout of the same case."""
@@ -95,13 +99,13 @@ class Place:
         self.run("lint-imports")
 
     def test(self, *places: str, only: str = "", **variables: str) -> None:
-        """Run the tests that matter, in one process, which loads the application once; or all tests."""
-        pytest = ("python", "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider")
-        if WHOLE:
-            self.run(*pytest)
+        """Run the tests that matter, in one process, which loads the application once; the first time it may be all."""
+        if WHOLE and not self.tested:
+            self.tested = True
+            self.run(*PYTEST)
         else:
             chosen = [place for place in places if self.has(place)]
-            self.run(*pytest, "-n", "0", *chosen, *(["-k", only] if only else []), **variables)
+            self.run(*PYTEST, "-n", "0", *chosen, *(["-k", only] if only else []), **variables)
 
     def has(self, place: str) -> bool:
         """Tell whether there are tests in a place."""
