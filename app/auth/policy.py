@@ -54,7 +54,8 @@ def weakness(password: str, *words: str) -> str | None:
     rest = without(password.lower(), known)
     parts = [rest[:PART], rest[-PART:]] if len(rest) > PART else [rest]
     # A part that is good is enough: whatever else a password holds makes it no easier to guess.
-    if any(all(estimate(part, known, reading) > ENOUGH for reading in READINGS) for part in parts):
+    guessed = [*known, *(one for word in known for one in readings(word))]
+    if any(all(estimate(text, guessed) > ENOUGH for text in readings(part)) for part in parts):
         return None
     return (
         "This password is easy to guess. Use several words that are not usually seen together, and neither your name, "
@@ -62,11 +63,16 @@ def weakness(password: str, *words: str) -> str | None:
     )
 
 
-def estimate(text: str, known: list[str], reading: dict[int, int]) -> float:
-    """Return how many guesses find a text whose symbols are read in one way, as those of the known words are."""
-    words: list[object] = [*known, *(word.translate(reading) for word in known)]
+def readings(text: str) -> set[str]:
+    """Return a text as its symbols can be read; one without any is read in one way."""
+    return {text.translate(reading) for reading in READINGS}
+
+
+def estimate(text: str, known: list[str]) -> float:
+    """Return how many guesses find a text, for somebody who has these words."""
+    words: list[object] = [*known]
     with one_at_a_time:
-        return float(zxcvbn(text.translate(reading), user_inputs=words)["guesses"])
+        return float(zxcvbn(text, user_inputs=words)["guesses"])
 
 
 def without(text: str, known: list[str]) -> str:
