@@ -7,7 +7,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, event, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction, with_loader_criteria
+from sqlalchemy.orm import (
+    Mapper,
+    ORMExecuteState,
+    Session,
+    SessionTransaction,
+    UOWTransaction,
+    with_loader_criteria,
+)
 
 from app.db.base import Base
 from app.db.compiler import TenantCriteria
@@ -193,8 +200,7 @@ def scoped(state: ORMExecuteState, session: TenantSession) -> Executable:
     tenant, statement = session.tenant_id, without_criteria(state.statement)
     options = [] if state.execution_options.get("with_deleted") else [LIVE]
     if tenant is None:
-        seen = own_rows(session.actor_id if state.is_select else None)
-        options += [TenantCriteria(cls, own, include_aliases=True) for cls, own in seen]
+        options += criteria_of_nobody(session.actor_id if state.is_select else None)
     else:
         options += criteria_of(tenant)
     narrowed: Executable = statement.options(*options)
@@ -213,17 +219,25 @@ def criteria_of(tenant: uuid.UUID) -> tuple[TenantCriteria, TenantCriteria]:
 LIVE = with_loader_criteria(SoftDeleteMixin, lambda cls: cls.deleted_at.is_(None), include_aliases=True)
 
 
-def own_rows(actor_id: uuid.UUID | None) -> list[tuple[type[Any], Any]]:
-    """Return, for each tenant class, what may be seen while no tenant is set: the actor's own rows, or none."""
-    found = []
-    for mapper in Base.registry.mappers:
-        cls: Any = mapper.class_
-        if issubclass(cls, TenantRootMixin):
-            found.append((cls, cls.owned_by(actor_id or NO_TENANT)))
-        elif issubclass(cls, TenantMixin):
-            own = cls.owned_by(actor_id or NO_TENANT)
-            found.append((cls, cls.tenant_id == NO_TENANT if own is None else own))
-    return found
+def criteria_of_nobody(actor_id: uuid.UUID | None) -> list[TenantCriteria]:
+    """Return what narrows a statement while no tenant is set: to the actor's own rows of each class, or to none."""
+    owned, closed = tenant_classes(Base.registry.mappers)
+    own = [TenantCriteria(cls, cls.owned_by(actor_id or NO_TENANT), include_aliases=True) for cls in owned]
+    return [*own, *closed]
+
+
+@lru_cache(maxsize=1)
+def tenant_classes(mappers: frozenset[Mapper[Any]]) -> tuple[list[Any], list[TenantCriteria]]:
+    """Return the classes whose rows an actor can own, and what closes all others; kept until a class is added."""
+    classes: list[Any] = [mapper.class_ for mapper in mappers]
+    owned = [cls for cls in classes if issubclass(cls, TenantRootMixin | TenantMixin) and is_owned(cls)]
+    others = [cls for cls in classes if issubclass(cls, TenantMixin) and not is_owned(cls)]
+    return owned, [TenantCriteria(cls, cls.tenant_id == NO_TENANT, include_aliases=True) for cls in others]
+
+
+def is_owned(cls: Any) -> bool:
+    """Tell whether rows of a tenant class can be an actor's own."""
+    return cls.owned_by(NO_TENANT) is not None
 
 
 @event.listens_for(TenantSession, "before_attach")
