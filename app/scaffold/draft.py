@@ -48,8 +48,9 @@ class Draft:
             self.changes[one] = None
 
     def files(self, *places: str) -> list[str]:
-        """Return the Python files of some folders, and those named themselves, as they will be."""
-        found = {str(path.relative_to(self.root)) for place in places for path in (self.root / place).rglob("*.py")}
+        """Return the Python files of some folders, but of hidden ones, and those named themselves, as they will be."""
+        inside = (path.relative_to(self.root) for place in places for path in (self.root / place).rglob("*.py"))
+        found = {str(path) for path in inside if not any(part.startswith(".") for part in path.parts)}
         found |= {place for place in places if (self.root / place).is_file()}
         found |= {path for path in self.changes if path.endswith(".py") and is_in(path, places)}
         return sorted(path for path in found if self.changes.get(path, "") is not None)

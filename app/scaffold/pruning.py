@@ -43,10 +43,12 @@ class Gone:
 
     def words(self) -> set[str]:
         """Return words of which one at least stands in whatever names what goes."""
-        found = {one.rpartition(".")[2] for one in self.modules} | {one.rpartition("/")[2] for one in self.paths}
+        found = {one.rpartition(".")[2] for one in (*self.modules, *self.names)}
+        found |= {one.rpartition("/")[2] for one in self.paths}
         found |= {re.split(r"\W", one)[0] for one in (*self.texts, *self.tables)}
         found = {word for one in found for word in words_in(one)}
-        return found.union(self.methods, *self.names.values())
+        fixtures = (names for source, names in self.names.items() if source.endswith("conftest"))
+        return found.union(self.methods, *fixtures)
 
     def is_module(self, name: str) -> bool:
         """Tell whether a dotted name goes."""

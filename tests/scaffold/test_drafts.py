@@ -100,6 +100,14 @@ def test_all_is_written_or_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "kept.py").read_text() == "kept = 1\n"
 
 
+def test_what_is_hidden_is_not_ours(tmp_path: Path) -> None:
+    """An environment that benchmarks made beside themselves holds thousands of files of others."""
+    for path in ("benchmarks/one.py", "benchmarks/.environments/arq/lib/two.py", "benchmarks/jobs/three.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+    assert Draft(tmp_path).files("benchmarks") == ["benchmarks/jobs/three.py", "benchmarks/one.py"]
+
+
 def test_a_folder_goes_with_all_that_is_in_it(tmp_path: Path) -> None:
     """What is no text, too, and what Python left there; when something fails, all of it comes back."""
     folder = tmp_path / "ships"
