@@ -47,6 +47,11 @@ class Operation:
         """Tell whether it only shows something."""
         return self.method == "GET"
 
+    @property
+    def creates(self) -> bool:
+        """Tell whether it makes a thing of the tenant out of a body alone."""
+        return "201" in self.successes and self.needs_tenant and "{" not in self.path
+
     def named(self, place: str) -> dict[str, Schema]:
         """Return the schemas of the parameters that stand in `path`, `query` or `header`."""
         return {one["name"]: one["schema"] for one in self.parameters if one["in"] == place}

@@ -1,5 +1,6 @@
 """A tenant for bad requests to fail at, and the look behind the door after each of them."""
 
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -9,6 +10,8 @@ from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.access.roles import OPERATIONS
+from tests.examples import Examples
 from tests.load.door import Digests, Door, everything
 from tests.support import Cluster, Team, found_team, renewed, settled_of
 
@@ -17,7 +20,8 @@ from tests.support import Cluster, Team, found_team, renewed, settled_of
 async def built(application: FastAPI, client: AsyncClient, cluster: Cluster, database: str) -> Door:
     """Make two tenants with a project each; nothing that these tests send may change them, so they share them.
 
-    The owner is a superuser, so that nothing is refused for want of a right.
+    The owner has one of each thing that can be made, and is a superuser, so that nothing is refused for want of it, or
+    of a right.
     """
     people = await found_team(client, cluster, database)
     made = "update users set is_superuser = true where id = :user returning 1"
@@ -25,8 +29,13 @@ async def built(application: FastAPI, client: AsyncClient, cluster: Cluster, dat
     mine, other = await people.owner.create_project(), await people.stranger.create_project()
     for _ in range(2):
         await people.owner.create_project()
+    own = {}
+    for operation in (one for one in OPERATIONS.values() if one.creates):
+        answer = await people.owner.call(**operation.request(Examples(operation.components, uuid.uuid4().hex)))
+        if answer.is_success:
+            own[operation.path] = answer.json()["id"]
     await settled_of(application.state.serving.gate.work)
-    return Door(application, client, people, mine, other)
+    return Door(application, client, people, mine, other, own)
 
 
 @pytest.fixture(scope="package")

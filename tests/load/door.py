@@ -51,13 +51,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Door:
-    """Sends what must be refused; `people` are a tenant with the owner's `project`, and a stranger with another."""
+    """Sends what must be refused; `people` are a tenant with the owner's `project`, and a stranger with another.
+
+    `own` are the identifiers of one thing of each kind that the owner made, by the path it was made at.
+    """
 
     app: FastAPI
     client: AsyncClient
     people: Team
     project: dict[str, Any]
     foreign: dict[str, Any]
+    own: dict[str, str]
 
     @property
     def path(self) -> str:

@@ -39,7 +39,13 @@ TOUCHED = (
 )
 """What a registry, a table, a page or the document of the API can break; the application is started for them."""
 
-GENERATED = ("tests/isolation/test_generated.py", "tests/access/test_matrix.py", "tests/contract", "tests/modules")
+GENERATED = (
+    "tests/isolation/test_generated.py",
+    "tests/access/test_matrix.py",
+    "tests/contract",
+    "tests/load/test_bad_input.py",
+    "tests/modules",
+)
 """What takes new operations in by itself, and the tests of the modules."""
 
 SCHEMA = "agree or down_and_up or printed_script"
