@@ -85,7 +85,7 @@ def include(app: FastAPI, config: Settings, routers: Sequence[Router]) -> None:
 
     Refuse, too, what could not work later: see `app.worker.check`.
     """
-    check(settings)
+    check(config)
     if config.env != "production":
         routers = [*routers, *REHEARSALS]
     check_routers(*routers)
