@@ -77,8 +77,7 @@ def test_events_are_printed_for_programs_and_diagrams(capsys: pytest.CaptureFixt
     first, *lines = capsys.readouterr().out.splitlines()
     assert first == "flowchart LR"
     assert len(lines) == sum(map(len, MessageHub.handlers.values()))
-    name = "notifications.projects.notify_of_created_project"
-    assert f"    ProjectCreated([project.created]) -.-> {name.replace('.', '_')}[{name}]" in lines
+    assert "    UserRegistered([user.registered]) -.-> auth_mail_verification[auth.mail_verification]" in lines
 
 
 def test_tasks_are_printed_with_their_schedule(

@@ -19,8 +19,8 @@ from app.core.idempotency import LARGEST_ANSWER, PURGED_AT_ONCE, carries_secret
 from app.core.openapi import document
 from app.core.routing import Router, operations
 from app.main import bare_app, create_app
-from app.modules.projects.permissions import ProjectPermission
 from app.routes import ROUTERS
+from app.tenants.permissions import TenantPermission
 from app.utils.schemas import DefaultResponse, Page, SecretResponse
 from tests.access.wire import ask
 from tests.core.conftest import Stage
@@ -310,7 +310,7 @@ runs: list[int] = []
 
 
 @sizes.post("/plain", responses={202: {"description": "Later"}})
-@access_control(ProjectPermission.read)
+@access_control(TenantPermission.read)
 async def plain(size: Annotated[int, Query()]) -> Response:
     """Answer text of a size, with headers."""
     runs.append(size)
@@ -319,7 +319,7 @@ async def plain(size: Annotated[int, Query()]) -> Response:
 
 
 @sizes.post("/stream")
-@access_control(ProjectPermission.read)
+@access_control(TenantPermission.read)
 async def stream(size: Annotated[int, Query()]) -> StreamingResponse:
     """Answer a stream."""
     runs.append(size)

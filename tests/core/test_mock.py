@@ -108,17 +108,17 @@ def test_examples_of_an_answer_win() -> None:
 
 async def test_is_served_to_who_is_signed_in(client: AsyncClient, owner: Caller) -> None:
     """Answer with a success unless asked for another status; 404 for what is not documented, 422 for no status."""
-    answer = await owner.call("GET", "/core/mock/project_create")
+    answer = await owner.call("GET", "/core/mock/role_create")
     assert (answer.status_code, answer.json()["name"]) == (201, "Name")
     for status in (401, 403, 409):
-        refused = await owner.call("GET", "/core/mock/project_create", params={"status": status})
+        refused = await owner.call("GET", "/core/mock/role_create", params={"status": status})
         assert (refused.status_code, refused.headers["content-type"]) == (status, "application/problem+json")
         assert refused.json()["status"] == status
     for path, code in (("nobody", "mock_operation_not_found"), ("live?status=201", "mock_status_not_found")):
         missing = await owner.call("GET", f"/core/mock/{path}")
         assert (missing.status_code, missing.json()["code"]) == (404, code)
     assert (await owner.call("GET", "/core/mock/live?status=1")).status_code == 422
-    assert (await client.get("/core/mock/project_create")).status_code == 401
+    assert (await client.get("/core/mock/role_create")).status_code == 401
 
 
 async def test_answers_over_http_with_whatever_an_operation_may(application: FastAPI, owner: Caller) -> None:

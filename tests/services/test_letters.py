@@ -114,10 +114,10 @@ def test_mails_are_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
         for form, start_of_it in (("text", "Subject: "), ("html", "<!doctype html>"), ("eml", "From: ")):
             assert call("mail", "preview", name, "--format", form) == 0
             assert capsys.readouterr().out.startswith(start_of_it)
-    target = tmp_path / "news.html"
-    assert call("mail", "preview", "news", "--format", "html", "--output", str(target)) == 0
-    assert target.read_text() == MAILS["news"].render("html")
-    assert call("mail", "preview", "news", "--output", str(tmp_path)) == 1
+    target = tmp_path / "changed.html"
+    assert call("mail", "preview", "changed", "--format", "html", "--output", str(target)) == 0
+    assert target.read_text() == MAILS["changed"].render("html")
+    assert call("mail", "preview", "changed", "--output", str(tmp_path)) == 1
     assert "cannot be written" in capsys.readouterr().err
     assert call("mail", "preview", "nonsense") == 2
     assert "there is no mail 'nonsense'" in capsys.readouterr().err
