@@ -1,8 +1,6 @@
 """Every operation keeps to its document, whoever calls, whatever is sent: Schemathesis with all its checks."""
 
 import asyncio
-import os
-import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -43,9 +41,6 @@ ENDING = {
 
 MAKERS: list[Callable[[Caller], Awaitable[Any]]] = [Caller.create_project]
 """What a tenant has when it begins, twice of each."""
-
-ONLY = re.compile(os.environ.get("GROUNDPLAN_CONTRACT_ONLY", ""))
-"""Which operations the longer runs try: what the drill of new modules asks for are theirs."""
 
 PARTS = 2
 """Into how many tests the operations are dealt, so that workers share them."""
@@ -158,10 +153,10 @@ async def test_what_ends_a_session_or_a_tenant(house: House, figure: Figure) -> 
 
 
 def labels_of(app: FastAPI) -> list[str]:
-    """Return every operation that ends no run, or those of them that were asked for."""
+    """Return every operation that ends no run."""
     paths = app.openapi()["paths"]
     labels = [f"{method.upper()} {path}" for path, item in paths.items() for method in item]
-    return [label for label in labels if label not in ENDING and ONLY.search(label)]
+    return [label for label in labels if label not in ENDING]
 
 
 async def test_what_is_left_out_of_the_runs_is_there(application: FastAPI) -> None:
