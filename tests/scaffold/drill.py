@@ -1,5 +1,6 @@
 """The drill of `app new` and `app remove`, on copies of this checkout: `python -m tests.scaffold.drill [CASE ...]`.
 
+`new`, `project`, `without-all`, `without-` and a module; `without` is every removal, nothing is all of it.
 Each copy runs in this environment, by PYTHONPATH, and knows the types that this checkout's last check found. What must
 hold after each step: ruff, mypy, the import contracts; then the tests of what is new, and those that a change of
 modules breaks most easily. With GROUNDPLAN_DRILL_WHOLE=1 that is all tests, once a case, and a new module has fields
@@ -176,12 +177,16 @@ def say(line: str) -> None:
 
 
 def main(chosen: Sequence[str]) -> int:
-    """Try what was chosen, or everything; return the status."""
-    known, begun = cases(), time.monotonic()
+    """Try what begins as was chosen, or everything; return the status."""
+    begun = time.monotonic()
+    known = {name: case for name, case in cases().items() if not chosen or name.startswith(tuple(chosen))}
+    if not known:
+        say(f"there is no such case: {', '.join(cases())}")
+        return 2
     # What is known of this checkout's types is where every copy's check begins.
     subprocess.run([Path(sys.executable).with_name("mypy"), "--no-error-summary"], cwd=ROOT, check=True)  # noqa: S603 - ours
     with ThreadPoolExecutor(1 if WHOLE else 2) as pool:
-        went = [*pool.map(lambda name: attempt(name, known[name]), chosen or known)]
+        went = [*pool.map(attempt, known, known.values())]
     say(f"{sum(went)} of {len(went)} cases as they should be, {time.monotonic() - begun:.0f} s in all")
     return 0 if all(went) else 1
 
