@@ -92,11 +92,13 @@ def is_sql(words: list[str]) -> bool:
 
 def prune(draft: Draft, gone: Gone, *places: str) -> None:
     """Take what goes out of some files and folders, until nothing there names it."""
+    collects = gc.isenabled()
     gc.disable()  # a third of the time: the trees are kept, and looked through again and again
     try:
         prune_all(draft, gone, *places)
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
 
 
 def prune_all(draft: Draft, gone: Gone, *places: str) -> None:
@@ -142,13 +144,13 @@ class File:
         self.bound |= self.gone.names.get(self.name, set())
         self.bound |= self.fixtures_above()
         self.read_imports()
-        if any(self.is_loose(node) and self.names(node) for node in self.tree.body):
-            return None
         before = -1
         while before != len(self.bound):
             before, self.spans, self.entries = len(self.bound), [], []
             self.read_imports()
             self.read_body()
+        if any(self.is_loose(node) and self.names(node) for node in self.tree.body):
+            return None
         if not self.spans and not self.entries:
             return self.text
         text = without(self.text, self.spans, self.entries, self.rest)

@@ -205,3 +205,27 @@ def test_links_to_a_module_that_goes_lose_their_target(tmp_path: Path) -> None:
     draft = Draft(tmp_path)
     unlink(draft, ["quokkas"])
     assert draft.changes == {"docs/page.md": "`quokkas`, file, [b](../app/modules/quokkas_b)"}
+
+
+PROGRAM = """
+from app.modules.ships.services import ShipService
+
+LIMIT = 3
+
+
+def main() -> None:
+    ShipService.build()
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_a_program_goes_with_what_it_runs(tmp_path: Path) -> None:
+    """What runs it stands loose in the file, and is found with it: nothing else there says what goes."""
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "sail.py").write_text(PROGRAM)
+    draft = Draft(tmp_path)
+    prune(draft, Gone({"app.modules.ships"}, set(), "ship"), "benchmarks")
+    assert draft.changes == {"benchmarks/sail.py": None}
