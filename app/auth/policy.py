@@ -54,7 +54,7 @@ def weakness(password: str, *words: str) -> str | None:
     rest = without(password.lower(), known)
     parts = [rest[:PART], rest[-PART:]] if len(rest) > PART else [rest]
     # A part that is good is enough: whatever else a password holds makes it no easier to guess.
-    guessed = [*known, *(one for word in known for one in readings(word))]
+    guessed = list(dict.fromkeys([*known, *(word.translate(one) for one in READINGS for word in known)]))
     if any(all(estimate(text, guessed) > ENOUGH for text in readings(part)) for part in parts):
         return None
     return (
