@@ -7,14 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, event, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import (
-    Mapper,
-    ORMExecuteState,
-    Session,
-    SessionTransaction,
-    UOWTransaction,
-    with_loader_criteria,
-)
+from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction, UOWTransaction, with_loader_criteria
 
 from app.db.base import Base
 from app.db.compiler import TenantCriteria
@@ -227,12 +220,14 @@ def criteria_of_nobody(actor_id: uuid.UUID | None) -> list[TenantCriteria]:
 
 
 @lru_cache(maxsize=1)
-def tenant_classes(mappers: frozenset[Mapper[Any]]) -> tuple[list[Any], list[TenantCriteria]]:
+def tenant_classes(mappers: frozenset[Mapper[Any]]) -> tuple[tuple[Any, ...], tuple[TenantCriteria, ...]]:
     """Return the classes whose rows an actor can own, and what closes all others; kept until a class is added."""
-    classes: list[Any] = [mapper.class_ for mapper in mappers]
-    owned = [cls for cls in classes if issubclass(cls, TenantRootMixin | TenantMixin) and is_owned(cls)]
-    others = [cls for cls in classes if issubclass(cls, TenantMixin) and not is_owned(cls)]
-    return owned, [TenantCriteria(cls, cls.tenant_id == NO_TENANT, include_aliases=True) for cls in others]
+    classes: list[Any] = [
+        mapper.class_ for mapper in mappers if issubclass(mapper.class_, TenantRootMixin | TenantMixin)
+    ]
+    owned = tuple(cls for cls in classes if issubclass(cls, TenantRootMixin) or is_owned(cls))
+    others = (cls for cls in classes if cls not in owned)
+    return owned, tuple(TenantCriteria(cls, cls.tenant_id == NO_TENANT, include_aliases=True) for cls in others)
 
 
 def is_owned(cls: Any) -> bool:
