@@ -18,4 +18,4 @@ class Loop(uvloop.Loop):
             warnings.simplefilter("always")
             super().close()
         for one in left:
-            warnings.warn(one.message, stacklevel=2)
+            warnings.warn(one.message, stacklevel=2, source=one.source)

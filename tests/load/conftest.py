@@ -20,8 +20,8 @@ from tests.support import Cluster, Team, found_team, renewed, settled_of
 async def built(application: FastAPI, client: AsyncClient, cluster: Cluster, database: str) -> Door:
     """Make two tenants with a project each; nothing that these tests send may change them, so they share them.
 
-    The owner has one of each thing that can be made, and is a superuser, so that nothing is refused for want of it, or
-    of a right.
+    The owner has one of each thing that needs no other to be made, as those of a new module do, and is a superuser, so
+    that nothing is refused for want of it, or of a right.
     """
     people = await found_team(client, cluster, database)
     made = "update users set is_superuser = true where id = :user returning 1"
