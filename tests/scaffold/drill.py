@@ -1,10 +1,12 @@
 """The drill of `app new` and `app remove`, on copies of this checkout: `python -m tests.scaffold.drill [CASE ...]`.
 
 `new`, `project`, `without-all`, `without-` and a module; `without` is every removal, nothing is all of it.
+
 Each copy runs in this environment, by PYTHONPATH, and knows the types that this checkout's last check found. What must
-hold after each step: ruff, mypy, the import contracts; then the tests of what is new, and those that a change of
-modules breaks most easily. With GROUNDPLAN_DRILL_WHOLE=1 that is all tests, once a case, and a new module has fields
-of every kind. Two cases run at a time, each says at its end how it went; status 1 unless all went well.
+hold after each step: ruff, mypy, the import contracts; with new modules, in a project with one, and without all modules
+also the tests that a change of modules breaks most easily. With GROUNDPLAN_DRILL_WHOLE=1 each case runs all tests once,
+and a new module has fields of every kind. Two cases run at a time, each says at its end how it went; status 1 unless
+all went well.
 """
 
 import os
@@ -91,7 +93,7 @@ class Place:
         self.run("lint-imports")
 
     def test(self, *places: str, only: str = "") -> None:
-        """Run some tests in one process, which loads the application once; or, the first time, all there are."""
+        """Run some tests in one process, which loads the application once; with WHOLE, at first, all there are."""
         if WHOLE and not self.tested:
             self.tested = True
             self.run(*PYTEST)
@@ -153,14 +155,14 @@ def cases() -> dict[str, Callable[[Place], None]]:
     return {"new": new, "project": project, "without-all": partial(remove, modules, TOUCHED), **singles}
 
 
-def attempt(name: str, case: Callable[[Place], None]) -> bool:
-    """Try a case on a copy of this checkout; print its steps and how it went."""
+def attempt(types: Path, name: str, case: Callable[[Place], None]) -> bool:
+    """Try a case on a copy of this checkout, of which mypy knows `types`; print its steps and how it went."""
     begun = time.monotonic()
     log: list[str] = []
     with tempfile.TemporaryDirectory(prefix="gp-drill-") as folder:
         place = Place(Path(folder) / "project", Path(folder) / "types", log)
         shutil.copytree(ROOT, place.root, ignore=ignored)
-        shutil.copytree(ROOT / ".mypy_cache", place.types, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+        shutil.copytree(types, place.types)
         try:
             case(place)
             said = "as it should be"
@@ -178,17 +180,28 @@ def say(line: str) -> None:
 
 def main(chosen: Sequence[str]) -> int:
     """Try what begins as was chosen, or everything; return the status."""
-    begun = time.monotonic()
-    known = {name: case for name, case in cases().items() if not chosen or name.startswith(tuple(chosen))}
-    if not known:
-        say(f"there is no such case: {', '.join(cases())}")
+    known, begun = cases(), time.monotonic()
+    unknown = [one for one in chosen if not any(name.startswith(one) for name in known)]
+    if unknown:
+        say(f"there is no case {', '.join(unknown)}: {', '.join(known)}")
         return 2
-    # What is known of this checkout's types is where every copy's check begins.
-    subprocess.run([Path(sys.executable).with_name("mypy"), "--no-error-summary"], cwd=ROOT, check=True)  # noqa: S603 - ours
-    with ThreadPoolExecutor(1 if WHOLE else 2) as pool:
-        went = [*pool.map(attempt, known, known.values())]
+    names = [name for name in known if not chosen or name.startswith(tuple(chosen))]
+    with tempfile.TemporaryDirectory(prefix="gp-types-") as folder:
+        types = what_mypy_knows(Path(folder) / "types")
+        with ThreadPoolExecutor(1 if WHOLE else 2) as pool:
+            went = [*pool.map(lambda name: attempt(types, name, known[name]), names)]
     say(f"{sum(went)} of {len(went)} cases as they should be, {time.monotonic() - begun:.0f} s in all")
     return 0 if all(went) else 1
+
+
+def what_mypy_knows(types: Path) -> Path:
+    """Return where mypy keeps what it knows of this checkout: a copy of its cache, which others may read meanwhile."""
+    cache = ROOT / ".mypy_cache"
+    if cache.is_dir():
+        shutil.copytree(cache, types, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    mypy = Path(sys.executable).with_name("mypy")
+    subprocess.run([mypy, "--no-error-summary", "--cache-dir", types], cwd=ROOT, check=True)  # noqa: S603 - ours
+    return types
 
 
 if __name__ == "__main__":
