@@ -26,6 +26,13 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 DATABASE_USER = re.compile(r"^([\w+]+://)(?:[^:/@]*(:[^@]*)?@)?")
 
 
+class SettingsError(SystemExit):
+    """A setting is wrong or missing: uncaught, it prints its one line and ends the process with status 1."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("Settings: " + " ".join(problem.split()))
+
+
 class Section(BaseModel):
     """Parent of every part of the settings: closed, frozen, and readable in either case."""
 

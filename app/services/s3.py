@@ -11,8 +11,7 @@ from aiobotocore.session import get_session
 from aiohttp import ClientPayloadError
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.config import SettingsError
-from app.sections import FileSettings
+from app.sections import FileSettings, SettingsError
 from app.services.filesystem import BLOCK, FileKey, Link, Write
 from app.utils.helpers import utcnow
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.config import SettingsError, load
+from app.config import load
+from app.sections import SettingsError
 
 
 def boot(place: Path, **mail: str) -> str:

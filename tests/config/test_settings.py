@@ -12,7 +12,9 @@ import pytest
 from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
 from pydantic import ValidationError
 
-from app.config import FILES, KNOWN, Settings, SettingsError, load
+from app.config import KNOWN, Settings, load
+from app.sections import SettingsError
+from app.sources import FILES
 
 PROJECT = Path(__file__).resolve().parents[2]
 KEY, OLDER_KEY = "k3Vq9sZr0TfY7wLm2XcB8nHd4JgP6aEu", "Zp8Rk1WvN5sD0yQx7MfC3hTb9GjL2uEo"

@@ -7,7 +7,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are a package more
 
 from app.cli import COMMANDS
-from app.config import Settings, SettingsError, load, settings
+from app.config import Settings, load, settings
+from app.sections import SettingsError
 from tests.deployment.dockerfile import ROOT
 
 Document = dict[str, Any]

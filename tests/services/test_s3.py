@@ -11,8 +11,7 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from app.config import SettingsError
-from app.sections import FileSettings
+from app.sections import FileSettings, SettingsError
 from app.services.filesystem import Link, open_store
 from app.services.s3 import PART, BucketError, S3Files
 from tests.services.bucket import KEY, REGION, SECRET, Bucket

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.commands.check import origins
-from app.config import KNOWN, SettingsError, load
+from app.config import KNOWN, load
+from app.sections import SettingsError
 from tests.support import free_port
 from tests.vault.conftest import ROOT, Bao, Boot
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from app.config import SettingsError
 from app.extensions.vault import looking_after_vault
+from app.sections import SettingsError
 from app.vault import Vault, VaultError
 from tests.vault.conftest import Bao, Boot
 
