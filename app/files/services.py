@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from app.config import settings
@@ -214,7 +214,7 @@ class SweepService:
     async def sweep(self, tenants: Collection[uuid.UUID], older: dt.timedelta) -> SweepResult:
         """Remove uploads that began longer ago, what has expired, and objects that no row of their tenant knows.
 
-        Objects of other tenants than these are left alone: a store may serve more than one installation. Raises
+        What is of other tenants than these is left alone: a store may serve more than one installation. Raises
         `FileStoreAwayError`, and `TenantsFailedError` at the end; what was not reached is removed the next time.
         """
         given_up = expired = orphans = 0
@@ -224,10 +224,12 @@ class SweepService:
                 dropped, over = await self._rows(tenant_id, older)
                 given_up, expired = given_up + dropped, expired + over
         with reached():
-            given_up += await self.store.remove_unfinished(older)
-            async for batch in self._batches(tenants, older):
+            async for batch in batches(self.store.unfinished(older), tenants):
                 with turns.of(batch[0].tenant_id):
-                    orphans += await self._objects(batch)
+                    given_up += await self._unknown(batch, self.store.give_up)
+            async for batch in batches(self.store.older(older), tenants):
+                with turns.of(batch[0].tenant_id):
+                    orphans += await self._unknown(batch, self.store.remove)
         turns.end()
         return SweepResult(given_up=given_up, expired=expired, orphans=orphans)
 
@@ -246,26 +248,27 @@ class SweepService:
                 await inside.emit(FileDeleted(object_id=file.id, before={"name": file.name, "size": file.size}))
         return len(dropped), len(over)
 
-    async def _batches(self, tenants: Collection[uuid.UUID], older: dt.timedelta) -> AsyncIterator[list[FileKey]]:
-        """Yield the store's objects, some of one tenant at a time."""
-        known, batch = set(tenants), list[FileKey]()
-        async for key in self.store.older(older):
-            if batch and (len(batch) == BATCH or batch[0].tenant_id != key.tenant_id):
-                yield batch
-                batch = []
-            if key.tenant_id in known:
-                batch.append(key)
-        if batch:
-            yield batch
-
-    async def _objects(self, batch: list[FileKey]) -> int:
-        """Remove those objects of a tenant that have no row."""
+    async def _unknown(self, batch: list[FileKey], remove: Callable[[FileKey], Awaitable[None]]) -> int:
+        """Remove those keys of a tenant that have no row; return how many."""
         async with self.ctx.separate(batch[0].tenant_id) as inside:
             known = await FileRepository(inside.session).known([key.file_id for key in batch])
         orphans = [key for key in batch if key.file_id not in known]
         for key in orphans:
-            await self.store.remove(key)
+            await remove(key)
         return len(orphans)
+
+
+async def batches(keys: AsyncIterator[FileKey], tenants: Collection[uuid.UUID]) -> AsyncIterator[list[FileKey]]:
+    """Yield the keys of these tenants, at most `BATCH` of one tenant at a time."""
+    known, batch = set(tenants), list[FileKey]()
+    async for key in keys:
+        if batch and (len(batch) == BATCH or batch[0].tenant_id != key.tenant_id):
+            yield batch
+            batch = []
+        if key.tenant_id in known:
+            batch.append(key)
+    if batch:
+        yield batch
 
 
 def tenant_of(ctx: Context) -> uuid.UUID:

@@ -73,8 +73,11 @@ class FileStore(Protocol):
     def older(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
         """Yield every file that was written longer ago; what else lies in the store is nobody's business here."""
 
-    async def remove_unfinished(self, than: dt.timedelta) -> int:
-        """Remove what was begun longer ago by a process that died before it was whole; return how much that was."""
+    def unfinished(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
+        """Yield what was begun longer ago and is not whole: it is under way still, or its process died."""
+
+    async def give_up(self, key: FileKey) -> None:
+        """Remove what was begun of a file, if there is anything; a whole one stays."""
 
     async def link(self, key: FileKey, link: Link) -> str | None:
         """Return an address that whoever has it can fetch the file from; None where the store serves nobody."""
@@ -128,9 +131,13 @@ class MemoryFiles:
         for key in [key for key, (_, written) in self.kept.items() if written < before]:
             yield key
 
-    async def remove_unfinished(self, _: dt.timedelta) -> int:
-        """Do nothing: what a process had begun went with it."""
-        return 0
+    async def unfinished(self, _: dt.timedelta) -> AsyncIterator[FileKey]:
+        """Yield nothing: what a process had begun went with it."""
+        for key in list[FileKey]():
+            yield key
+
+    async def give_up(self, _: FileKey) -> None:
+        """Do nothing: nothing is kept that is not whole."""
 
     async def link(self, _: FileKey, __: Link) -> str | None:
         """Return None: nobody else reads this process's memory."""
@@ -189,16 +196,23 @@ class FolderFiles:
 
     async def older(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
         """Yield the files that were written longer ago, folder by folder."""
-        before = time.time() - than.total_seconds()
-        for folder in await asyncio.to_thread(self._tenants):
-            for path in await asyncio.to_thread(old, folder, before):
-                key = FileKey.read(f"{folder.name}/{path.name}")
-                if key is not None:
-                    yield key
+        async for name in self._old(than):
+            key = FileKey.read(name)
+            if key is not None:
+                yield key
 
-    async def remove_unfinished(self, than: dt.timedelta) -> int:
-        """Remove half-written files that nobody wrote to for so long."""
-        return await asyncio.to_thread(self._remove_partial, time.time() - than.total_seconds())
+    async def unfinished(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
+        """Yield the half-written files that nobody wrote to for so long."""
+        async for name in self._old(than):
+            key = FileKey.read(name.partition(".")[0]) if name.endswith(PARTIAL) else None
+            if key is not None:
+                yield key
+
+    async def give_up(self, key: FileKey) -> None:
+        """Unlink what is half-written of a file."""
+        path = self.folder / str(key)
+        for partial in await asyncio.to_thread(lambda: [*path.parent.glob(f"{path.name}.*{PARTIAL}")]):
+            await asyncio.to_thread(partial.unlink, missing_ok=True)
 
     async def link(self, _: FileKey, __: Link) -> str | None:
         """Return None: a folder serves nobody."""
@@ -233,11 +247,12 @@ class FolderFiles:
     def _tenants(self) -> list[Path]:
         return [path for path in self.folder.iterdir() if path.is_dir()] if self.folder.is_dir() else []
 
-    def _remove_partial(self, before: float) -> int:
-        partial = [path for folder in self._tenants() for path in old(folder, before) if path.suffix == PARTIAL]
-        for path in partial:
-            path.unlink(missing_ok=True)
-        return len(partial)
+    async def _old(self, than: dt.timedelta) -> AsyncIterator[str]:
+        """Yield `<folder>/<file>` of what was written longer ago, folder by folder."""
+        before = time.time() - than.total_seconds()
+        for folder in await asyncio.to_thread(self._tenants):
+            for path in await asyncio.to_thread(old, folder, before):
+                yield f"{folder.name}/{path.name}"
 
 
 def old(folder: Path, before: float) -> list[Path]:

@@ -17,6 +17,7 @@ from app.utils.helpers import utcnow
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
+    from types_aiobotocore_s3.type_defs import MultipartUploadTypeDef
 
 PART = 8_388_608
 """Bytes of a part; S3 takes 10,000 parts of 5 MiB at least, all of one size but the last."""
@@ -118,20 +119,30 @@ class S3Files:
                     if key is not None and found["LastModified"] < before:
                         yield key
 
-    async def remove_unfinished(self, than: dt.timedelta) -> int:
-        """Abort uploads in parts that were begun longer ago: no list of objects shows them, and their parts cost."""
-        client, before, count = await self.connected(), utcnow() - than, 0
+    async def unfinished(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
+        """Yield the uploads in parts that were begun longer ago: no list of objects shows them, and parts cost."""
+        before = utcnow() - than
+        async for found in self.uploads():
+            key = FileKey.read(found["Key"])
+            if key is not None and found["Initiated"] < before:
+                yield key
+
+    async def give_up(self, key: FileKey) -> None:
+        """Abort the uploads in parts of a file."""
+        client = await self.connected()
+        async for found in self.uploads(str(key)):
+            with suppress(FileNotFoundError), refusals():
+                await client.abort_multipart_upload(Bucket=self.bucket, Key=found["Key"], UploadId=found["UploadId"])
+
+    async def uploads(self, prefix: str = "") -> AsyncIterator["MultipartUploadTypeDef"]:
+        """Yield the uploads in parts that did not end."""
+        client = await self.connected()
         with refusals():
-            async for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
+            async for page in client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=prefix
+            ):
                 for found in page.get("Uploads", ()):
-                    if FileKey.read(found["Key"]) is None or found["Initiated"] >= before:
-                        continue
-                    with suppress(FileNotFoundError), refusals():
-                        await client.abort_multipart_upload(
-                            Bucket=self.bucket, Key=found["Key"], UploadId=found["UploadId"]
-                        )
-                    count += 1
-        return count
+                    yield found
 
     async def link(self, key: FileKey, link: Link) -> str | None:
         """Return a presigned address; nothing is asked of S3 for it."""

@@ -21,6 +21,7 @@ from app.main import create_app
 from app.sections import FileSettings
 from app.services import Services
 from app.services.filesystem import FileKey, FileStore, MemoryFiles, open_store
+from app.services.s3 import PART
 from tests.figures import Figure
 from tests.files.test_files import pieces, send, upload, used
 from tests.services.bucket import KEY, REGION, SECRET, Bucket, serving
@@ -35,7 +36,7 @@ PENDING = """
 HOLD = "create table held (tenant_id uuid, id uuid, foreign key (tenant_id, id) references files)"
 """A table that keeps rows of files from being removed: an error of one tenant."""
 
-AT_ONCE = dt.timedelta(seconds=-1)
+AT_ONCE, AN_HOUR = dt.timedelta(seconds=-1), dt.timedelta(hours=1)
 PIECE = {"folder": 60_000, "s3": 400_000}
 """Bytes: of what goes to S3 each file has a part more than one."""
 
@@ -63,11 +64,11 @@ def of_bucket(bucket: Bucket) -> dict[str, Any]:
     return {"store": "s3", "s3_bucket": bucket.name, "s3_endpoint": bucket.address, "s3_region": REGION, **keys}
 
 
-async def sweep(work: UnitOfWork, store: FileStore, *tenants: uuid.UUID) -> SweepResult:
-    """Sweep a store at once, whatever its age."""
+async def sweep(work: UnitOfWork, store: FileStore, *tenants: uuid.UUID, older: dt.timedelta = AT_ONCE) -> SweepResult:
+    """Sweep a store, whatever the age of what is there."""
     own = UnitOfWork(work.sessions, work.hub, work.reserve, Services(files=store), work.limits)
     async with own.begin(tenant_id=SYSTEM_TENANT_ID) as ctx:
-        return await SweepService(ctx).sweep(tenants, AT_ONCE)
+        return await SweepService(ctx).sweep(tenants, older)
 
 
 async def objects(store: FileStore) -> dict[uuid.UUID, int | None]:
@@ -128,6 +129,32 @@ async def test_objects_of_others_are_left_alone(owner: Caller, work: UnitOfWork)
             await write(b"x")
     assert (await sweep(work, store, owner.tenant_id)).orphans == 1
     assert [one.tenant_id for one in store.kept] == [other]
+
+
+async def test_an_upload_whose_row_is_there_goes_on(s3: Bucket, cluster: Cluster, own_database: str) -> None:
+    """Of what is no whole file yet, a sweep takes what no row knows, of its own tenants, whatever the store says.
+
+    The server of the tests says of each upload in parts that it was begun in 2010.
+    """
+    store = open_store(FileSettings(**of_bucket(s3)))
+    app = create_app(url=cluster.url("app_rw", own_database), services=Services(files=store))
+    async with serve(app) as client:
+        me, swept = await register(client), list[SweepResult]()
+        orphan, other = key(me.tenant_id), key(uuid.uuid4())
+        for one in (orphan, other):
+            s3.plain().create_multipart_upload(Bucket=s3.name, Key=str(one))
+
+        async def content() -> AsyncIterator[bytes]:
+            yield bytes(PART)
+            assert len([begun async for begun in store.unfinished(AN_HOUR)]) == 3
+            swept.append(await sweep(app.state.serving.gate.work, store, me.tenant_id, older=AN_HOUR))
+            yield b"end"
+
+        made = await upload(me, "large", content())
+    assert swept == [SweepResult(given_up=1, expired=0, orphans=0)]
+    assert await objects(store) == {uuid.UUID(made["id"]): PART + 3}
+    assert [begun async for begun in store.unfinished(AN_HOUR)] == [other]
+    await store.close()
 
 
 async def test_an_error_of_one_tenant_keeps_no_other_from_its_sweep(cluster: Cluster, own_database: str) -> None:

@@ -51,6 +51,11 @@ async def listed(store: FileStore, than: dt.timedelta) -> set[FileKey]:
     return {key async for key in store.older(than)}
 
 
+async def begun(store: FileStore, than: dt.timedelta) -> set[FileKey]:
+    """Return the keys of what was begun longer ago and is not whole."""
+    return {key async for key in store.unfinished(than)}
+
+
 async def test_what_was_written_is_read(store: FileStore) -> None:
     """In blocks, whole or a part; a second file of the key takes the first one's place."""
     key, content = a_key(), os.urandom(BLOCK + 7)
@@ -105,7 +110,9 @@ async def test_what_is_older_is_listed(store: FileStore) -> None:
         await put(store, key, b"x")
     assert await listed(store, DAY) == set()
     assert await listed(store, NONE) == keys
-    assert await store.remove_unfinished(NONE) == 0
+    assert await begun(store, NONE) == set()
+    for key in keys:
+        await store.give_up(key)
     assert await listed(store, NONE) == keys
 
 
@@ -140,11 +147,16 @@ async def test_a_folder_is_closed_to_others_and_tidy(tmp_path: Path) -> None:
     assert oct(path.stat().st_mode)[-3:] == "600"
     assert oct(path.parent.stat().st_mode)[-3:] == "700"
     assert list(path.parent.iterdir()) == [path]
-    (path.parent / f"{path.name}.0.partial").write_bytes(b"half")
-    (path.parent / "README").write_bytes(b"not ours")
+    half = [path.parent / f"{path.name}.{number}.partial" for number in range(2)]
+    others = [path.parent / name for name in ("README", "a.partial", f"{a_key().file_id}.0.partial")]
+    for one in (*half, *others):
+        one.write_bytes(b"half, or not ours")
     assert await listed(store, NONE) == {key}
-    assert (await store.remove_unfinished(DAY), await store.remove_unfinished(NONE)) == (0, 1)
-    assert {one.name for one in path.parent.iterdir()} == {path.name, "README"}
+    assert await begun(store, DAY) == set()
+    assert await begun(store, NONE) == {key, FileKey(TENANT, uuid.UUID(others[2].name.partition(".")[0]))}
+    for _ in range(2):
+        await store.give_up(key)
+        assert {*path.parent.iterdir()} == {path, *others}
 
 
 def test_what_vanishes_while_it_is_listed_is_left_out(tmp_path: Path) -> None:

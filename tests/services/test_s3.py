@@ -15,7 +15,7 @@ from app.sections import FileSettings, SettingsError
 from app.services.filesystem import Link, open_store
 from app.services.s3 import PART, BucketError, S3Files
 from tests.services.bucket import KEY, REGION, SECRET, Bucket
-from tests.services.test_filesystem import DAY, NONE, a_key, joined, listed, put
+from tests.services.test_filesystem import DAY, NONE, a_key, begun, joined, listed, put
 from tests.support import free_port
 
 LINK = Link(300, "image/png", "inline; filename=\"a.png\"; filename*=UTF-8''a.png")
@@ -27,7 +27,7 @@ async def test_a_large_file_goes_in_parts(bucket: Bucket) -> None:
     await put(store, key, *(content[at : at + 300_000] for at in range(0, len(content), 300_000)))
     assert await joined(store.read(key)) == content
     assert bucket.plain().head_object(Bucket=bucket.name, Key=str(key), PartNumber=1)["ContentLength"] == PART
-    assert await store.remove_unfinished(NONE) == 0
+    assert await begun(store, NONE) == set()
     await store.close()
 
 
@@ -43,12 +43,18 @@ async def test_parts_without_an_end_are_removed(bucket: Bucket) -> None:
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket.name)
-    client.create_multipart_upload(Bucket=bucket.name, Key=str(a_key()))
-    client.create_multipart_upload(Bucket=bucket.name, Key="not ours")
+    left, other = a_key(), a_key()
+    for name in (str(left), str(left), str(other), "not ours"):
+        client.create_multipart_upload(Bucket=bucket.name, Key=name)
     assert await listed(store, NONE) == set()
     # The server of the tests says of each upload that it was begun in 2010.
-    assert (await store.remove_unfinished(DAY * 36_500), await store.remove_unfinished(NONE)) == (0, 1)
-    assert [one["Key"] for one in client.list_multipart_uploads(Bucket=bucket.name)["Uploads"]] == ["not ours"]
+    assert await begun(store, DAY * 36_500) == set()
+    assert await begun(store, NONE) == {left, other}
+    for _ in range(2):
+        await store.give_up(left)
+        assert await begun(store, NONE) == {other}
+    stay = {one["Key"] for one in client.list_multipart_uploads(Bucket=bucket.name)["Uploads"]}
+    assert stay == {str(other), "not ours"}
     await store.close()
 
 
@@ -102,7 +108,8 @@ async def refuse(store: S3Files) -> None:
         joined(store.read(key)),
         store.remove(key),
         listed(store, NONE),
-        store.remove_unfinished(NONE),
+        begun(store, NONE),
+        store.give_up(key),
     ):
         with pytest.raises(BucketError) as caught:
             await call
