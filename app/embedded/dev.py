@@ -19,9 +19,10 @@ from app.config import settings
 from app.db.migrations import prepare, upgrade
 from app.embedded.demo import SUPERUSER as DEMO_SUPERUSER
 from app.embedded.demo import DemoAccess, seed
-from app.embedded.postgres import SUPERUSER, EngineError, Postgres
-from app.embedded.supervisor import Addresses, Child, Engine, Supervisor, hold, say, write_whole
+from app.embedded.postgres import SUPERUSER, Postgres
+from app.embedded.supervisor import Addresses, Child, EnginePart, Supervisor, hold, say, write_whole
 from app.embedded.valkey import Valkey
+from app.embedded.ways import EngineError
 
 DEFAULT_DATA_DIR = Path(__file__).resolve().parents[2] / ".data"
 DATABASE = "app"
@@ -149,9 +150,9 @@ class Dev:
         """Start everything, step by step."""
         since, access = time.monotonic(), None
         async with step("PostgreSQL"):
-            await self.supervisor.add(Engine(self.postgres))
+            await self.supervisor.add(EnginePart(self.postgres))
         async with step("Valkey"):
-            await self.supervisor.add(Engine(self.valkey))
+            await self.supervisor.add(EnginePart(self.valkey))
         async with step("Roles and database"):
             await prepare(self.postgres.url(SUPERUSER, "postgres"), DATABASE, self.prefix)
         async with step("Schema"):

@@ -1,40 +1,36 @@
-"""A PostgreSQL for a bare machine: programs of a wheel, a cluster in a data directory, a socket and no port.
-
-PostgreSQL refuses to run as root, and its files belong to whoever runs it. So the owner of a cluster decides
-how it is run (see `ways`), and nothing about that is written down anywhere else.
-"""
+"""A PostgreSQL for a bare machine: programs of a wheel, a cluster in a data directory, a socket and no port."""
 
 import contextlib
-import hashlib
 import importlib.util
 import os
 import pwd
 import re
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
-import threading
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+
+from app.embedded.engine import SOCKET_BYTES, Engine
+from app.embedded.ways import (
+    ENVIRONMENT,
+    POLL,
+    EngineError,
+    Way,
+    first_closed,
+    kill_groups,
+    name_of,
+    private_folder,
+    ways,
+)
 
 MAJOR = 18
 SUPERUSER = "postgres"
 SOCKET = ".s.PGSQL.5432"
-SOCKET_BYTES = 103
-"""What a socket's path may hold: 107 bytes on Linux, 103 on macOS."""
-LOG_BYTES = 8 * 1024 * 1024
-"""A larger log is put aside at the next start; one old log is kept."""
 ROOM = 100
 """Megabytes below which a failure is put down to the full disk; a new cluster takes 40."""
-PATIENCE = 5.0
-"""Seconds that a process has to end when it was killed."""
-POLL = 0.02
-"""Seconds between two looks at a process that starts or stops."""
 
 # Locales differ from machine to machine; the built-in one knows every letter's case and sorts by code point.
 INITDB = (
@@ -46,91 +42,6 @@ INITDB = (
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
 )
-# Nothing else: a PGPORT or PGDATA of the person's shell would lead the engine or its tools elsewhere.
-ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
-# Enters the folder and runs the program, as the engine will: the proof that both can be reached.
-REACH = ("/bin/sh", "-c", 'cd "$0" && exec "$1" --version')
-
-
-class EngineError(Exception):
-    """An engine cannot run; the message says what is wrong, where, and what to do."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way to run the engine: who owns its files, which user to become, what to put before the command."""
-
-    owner: int
-    user: int | None = None
-    prefix: tuple[str, ...] = ()
-
-    def popen(self, command: Sequence[str | Path], output: int) -> subprocess.Popen[bytes]:
-        """Start a command this way, in a session of its own: a Ctrl-C in the terminal is not for it."""
-        return subprocess.Popen(  # noqa: S603 - our own command
-            [*self.prefix, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env=ENVIRONMENT,
-            start_new_session=True,
-            user=self.user,
-            group=None if self.user is None else group_of(self.user),
-            extra_groups=None if self.user is None else [],
-        )
-
-    def reach(self, folder: Path, program: Path) -> str:
-        """Return the program's version if it and the folder can be reached this way, else an empty string."""
-        with tempfile.TemporaryFile() as output:
-            try:
-                code = self.popen((*REACH, folder, program), output.fileno()).wait()
-            except FileNotFoundError:
-                return ""
-            output.seek(0)
-            found = re.search(r"\d[\d.]*", output.read().decode(errors="replace"))
-        return found[0] if found and code == 0 else ""
-
-
-def ways(owner: int | None) -> list[Way]:
-    """List the ways to run a cluster of this owner (None: it is not made yet), best first."""
-    if os.geteuid() != 0:
-        return [Way(os.geteuid())]
-    nobody = pwd.getpwnam("nobody").pw_uid
-    user = owner or nobody
-    plain = Way(user, user)
-    # Root under another number, in a user namespace: its files stay root's, closed folders are open to it.
-    mapped = Way(0, prefix=("unshare", "--user", f"--map-user={nobody}"))
-    # Where a container forbids namespaces: the user, with the one capability that opens closed folders.
-    become = ("setpriv", f"--reuid={user}", f"--regid={group_of(user)}", "--clear-groups")
-    capable = Way(user, prefix=(*become, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"))
-    if owner is None:
-        return [plain, mapped, capable]
-    return [plain, capable] if owner else [mapped]
-
-
-def group_of(user: int) -> int:
-    """Return a user's group; one without an entry is taken to have the group of its number."""
-    try:
-        return pwd.getpwuid(user).pw_gid
-    except KeyError:
-        return user
-
-
-def name_of(user: int) -> str:
-    """Return a user's name, for a message."""
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return f"number {user}"
-
-
-def first_closed(path: Path, user: int) -> Path | None:
-    """Return the first part of a path that the user may not enter, or None."""
-    for part in (*reversed(path.parents), path):
-        found = part.stat()
-        if found.st_uid != user and not found.st_mode & stat.S_IXOTH:
-            return part
-    return None
 
 
 def wheel_programs() -> Path:
@@ -146,147 +57,48 @@ def wheel_programs() -> Path:
     return folder
 
 
-def command_lines(pid: int | None = None) -> dict[int, str]:
-    """Return the arguments, joined by spaces, of all processes or of one, by pid."""
-    if not Path("/proc/self").exists():  # macOS
-        which = ("-A",) if pid is None else ("-p", str(pid))
-        command = ("/bin/ps", "-ww", *which, "-o", "pid=,command=")
-        listed = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own command
-        pairs = [line.strip().partition(" ") for line in os.fsdecode(listed.stdout).splitlines()]
-        return {int(number): line.strip() for number, _, line in pairs}
-    lines = {}
-    for entry in Path("/proc").iterdir() if pid is None else [Path(f"/proc/{pid}")]:
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                line = (entry / "cmdline").read_bytes().rstrip(b"\0")
-                lines[int(entry.name)] = os.fsdecode(line.replace(b"\0", b" "))
-    return lines
-
-
-def kill_groups(beginning: str) -> None:
-    """Kill each process whose command line begins so, with its group, and return when they are gone."""
-    deadline = time.monotonic() + PATIENCE
-    while left := [pid for pid, line in command_lines().items() if f"{line} ".startswith(beginning)]:
-        if time.monotonic() > deadline:
-            raise EngineError(f"Processes of an earlier PostgreSQL do not end, though killed: {left}.")
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-        time.sleep(POLL)
-
-
 def fits(folder: Path) -> bool:
     """Tell whether a socket may live in a folder: a short path, no letter that means something in a list."""
     path = os.fsencode(folder / SOCKET)
     return len(path) <= SOCKET_BYTES and re.fullmatch(rb"[\w./-]+", path) is not None
 
 
-def private_folder(folder: Path, owner: int) -> None:
-    """Make a folder that `owner` alone may enter where everybody may write; refuse what was planted there."""
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    ours = stat.S_ISDIR(found.st_mode) and found.st_uid in {owner, os.geteuid()}
-    if not ours or found.st_mode & 0o077:
-        raise EngineError(
-            f"{folder}, where an engine's socket belongs, is no private folder of {name_of(owner)}: another "
-            "made it. Remove it, or pass --data-dir with a shorter path, which holds the socket itself."
-        )
-    # It is ours and closed, in a sticky folder: nobody can put something else in its place meanwhile.
-    if found.st_uid != owner:
-        os.chown(folder, owner, -1, follow_symlinks=False)
-
-
-class Postgres:
-    """One cluster in the folder `data`, its log beside it; the methods may be called from different threads.
+class Postgres(Engine):
+    """One cluster in the folder `data`.
 
     `options` are settings of the server; one that already runs keeps those it was started with.
     """
 
     name = "postgres"
+    title = "PostgreSQL"
+    pidfile = "postmaster.pid"
+    slow = "; after a crash it may still be mending its files. Try again in a minute"
+    # Fast: transactions roll back, files are clean. Then at once, to be mended at the next start.
+    signals = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0))
 
     def __init__(
         self, data: Path, *, options: Mapping[str, str] = MappingProxyType({}), programs: Path | None = None
     ) -> None:
-        self.data = data.resolve()
-        self.log = self.data.with_name(f"{self.data.name}.log")
-        self.label = f"groundplan-{hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]}"
-        # See private_folder for what guards it. Not TMPDIR: every start has to come to the same place.
-        self.socket = self.data if fits(self.data) else Path("/tmp", self.label)  # noqa: S108
+        super().__init__(data)
         # Details of an error quote the row: e-mails, names.
         self._options = {"cluster_name": self.label, "log_error_verbosity": "terse", **options}
-        self._has_run = False
         self._programs = programs
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log_start = 0
-        self._lock = threading.Lock()
-        self._cancelled = threading.Event()
-
-    @property
-    def pid(self) -> int | None:
-        """The server's pid, or None; a stale one that another process got meanwhile does not count."""
-        if self._process is not None and self._process.poll() is None:
-            return self._process.pid
-        try:
-            recorded = int((self.data / "postmaster.pid").read_text().partition("\n")[0])
-        except (OSError, ValueError):
-            return None
-        command = command_lines(recorded).get(recorded, "")
-        return recorded if f"postgres -D {self.data} " in f"{command} " else None
-
-    def is_running(self) -> bool:
-        """Tell whether a server of this directory is there, ready or not."""
-        return self.pid is not None
 
     def url(self, role: str, database: str) -> str:
         """Return the address for SQLAlchemy. Who can enter the socket's folder may sign in as any role."""
         return f"postgresql+asyncpg://{role}@/{database}?host={self.socket}"
 
-    def start(self, timeout: float = 60.0) -> None:
-        """Adopt the server if it runs, else start it, if need be on a new cluster; return when it answers.
+    def _find_socket(self) -> Path:
+        # See private_folder for what guards it.
+        return self.data if fits(self.data) else Path("/tmp", self.label)  # noqa: S108
 
-        Raises EngineError when that fails, takes more than `timeout` seconds, or `stop` is called meanwhile.
-        """
-        with self._lock:
-            try:
-                self._start(time.monotonic() + timeout)
-            except OSError as error:
-                raise EngineError(
-                    f"PostgreSQL cannot use {self.data}: {error}. Mend that, or pass another --data-dir."
-                ) from error
+    def _clear_socket(self) -> None:
+        if self.socket != self.data:
+            with contextlib.suppress(OSError):
+                self.socket.rmdir()
 
-    def stop(self) -> None:
-        """Shut down, politely first: transactions roll back, files are clean. Ends a start under way, too."""
-        self._cancelled.set()
-        with self._lock:
-            for number, patience in ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, PATIENCE)):
-                deadline = time.monotonic() + patience
-                if (pid := self.pid) is not None:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, number)
-                while self.is_running() and time.monotonic() < deadline:
-                    time.sleep(POLL)
-            if self.socket != self.data:
-                with contextlib.suppress(OSError):
-                    self.socket.rmdir()
-            self._cancelled.clear()
-
-    def _start(self, deadline: float) -> None:
-        spawned = False
-        while not (self.is_running() and self._answers()):
-            self._refuse_cancelled()
-            if not self.is_running():
-                if spawned:
-                    raise EngineError(f"PostgreSQL ended while it started in {self.data}.{self._evidence()}")
-                self._spawn()
-                spawned = True
-            if time.monotonic() > deadline:
-                raise EngineError(
-                    f"PostgreSQL (process {self.pid}) does not answer in {self.socket}; after a crash it may "
-                    f"still be mending its files. Try again in a minute.{self._evidence()}"
-                )
-            self._cancelled.wait(POLL)
-        self._has_run = True
+    def _signature(self) -> str:
+        return f"postgres -D {self.data}"
 
     def _answers(self) -> bool:
         command = (self._program("pg_isready"), "-q", "-h", self.socket, "-p", "5432", "-U", SUPERUSER)
@@ -380,31 +192,11 @@ class Postgres:
         for left in (self.data / "postmaster.pid", self.socket / f"{SOCKET}.lock"):
             left.unlink(missing_ok=True)
 
-    def _run(self, way: Way, *command: str | Path) -> subprocess.Popen[bytes]:
-        """Start a command with its output appended to the log."""
-        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        self.log.touch(mode=0o600)  # a failed statement is logged with its values
-        with self.log.open("ab") as log:
-            self._log_start = log.tell()
-            return way.popen(command, log.fileno())
-
-    def _evidence(self) -> str:
-        """Return what may explain a failure, as the end of a message: a full disk, the last lines logged."""
+    def _hint(self) -> str:
         free = shutil.disk_usage(self.data.parent).free // 2**20
-        said = [f" Its disk is nearly full ({free} MB are free)."] if free < ROOM else []
-        if self.log.exists():
-            with self.log.open("rb") as log:
-                log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - 4096))
-                lines = log.read().decode(errors="replace").splitlines()[-10:]
-            said += [f"\nThe end of {self.log}:", *(f"\n  {line}" for line in lines)]
-        return "".join(said)
+        return f" Its disk is nearly full ({free} MB are free)." if free < ROOM else ""
 
     def _program(self, name: str) -> Path:
         if self._programs is None:
             self._programs = wheel_programs()
         return self._programs / name
-
-    def _refuse_cancelled(self) -> None:
-        if self._cancelled.is_set():
-            raise EngineError("PostgreSQL was told to stop while it was starting.")

@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from app.embedded.postgres import EngineError
+from app.embedded.engine import Engine
+from app.embedded.ways import EngineError
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
 """Seconds before a part that died is started again; doubled each time."""
@@ -111,49 +112,30 @@ class Child:
             await self.wait()
 
 
-class Runner(Protocol):
-    """The life cycle of an engine, as Postgres has it; blocking, and callable from threads."""
-
-    name: str
-
-    @property
-    def pid(self) -> int | None:
-        """The pid while it runs."""
-
-    def is_running(self) -> bool:
-        """Tell whether it runs."""
-
-    def start(self) -> None:
-        """Adopt or start it."""
-
-    def stop(self) -> None:
-        """Stop it, also while it starts."""
-
-
-class Engine:
+class EnginePart:
     """An engine as a supervised part."""
 
-    def __init__(self, runner: Runner) -> None:
-        self.name = runner.name
-        self.runner = runner
+    def __init__(self, engine: Engine) -> None:
+        self.name = engine.name
+        self.engine = engine
 
     @property
     def pid(self) -> int | None:
         """The pid while it runs."""
-        return self.runner.pid
+        return self.engine.pid
 
     async def start(self) -> None:
         """Adopt or start it, without holding up the loop."""
-        await asyncio.to_thread(self.runner.start)
+        await asyncio.to_thread(self.engine.start)
 
     async def wait(self) -> None:
         """Return when it does not run any more."""
-        while self.runner.is_running():  # noqa: ASYNC110 - a process sets no event of ours
+        while self.engine.is_running():  # noqa: ASYNC110 - a process sets no event of ours
             await asyncio.sleep(POLL)
 
     async def stop(self) -> None:
         """Stop it."""
-        await asyncio.to_thread(self.runner.stop)
+        await asyncio.to_thread(self.engine.stop)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from app.embedded.postgres import command_lines
+from app.embedded.ways import command_lines
 from tests.attacks.conftest import Record
 from tests.attacks.site import Servers, Site, site_of
 from tests.attacks.wire import Answer, CutError, Wire

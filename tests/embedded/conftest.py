@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.embedded.postgres import Postgres, first_closed, wheel_programs
+from app.embedded.postgres import Postgres, wheel_programs
+from app.embedded.ways import first_closed
 
 Make = Callable[..., Postgres]
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from app.embedded.postgres import Postgres
-from app.embedded.supervisor import Addresses, Child, Engine, Supervisor, hold
+from app.embedded.supervisor import Addresses, Child, EnginePart, Supervisor, hold
 
 ADDRESSES = Addresses("http://127.0.0.1:1", "postgresql+asyncpg://a", "postgresql+asyncpg://b")
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -16,7 +16,7 @@ async def main(folder: Path) -> None:
     supervisor = Supervisor(folder, ADDRESSES)
 
     async def boot() -> None:
-        await supervisor.add(Engine(Postgres(folder / "postgres", options={"fsync": "off"})))
+        await supervisor.add(EnginePart(Postgres(folder / "postgres", options={"fsync": "off"})))
         await supervisor.add(Child("api", SLEEP, {}), last=True)
 
     await supervisor.run(boot)

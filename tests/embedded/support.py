@@ -12,7 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.embedded.postgres import SUPERUSER, Postgres, command_lines
+from app.embedded.postgres import SUPERUSER, Postgres
+from app.embedded.ways import command_lines
 
 
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:

@@ -17,8 +17,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.embedded.dev import READY, claim_port, run, signing_key
-from app.embedded.postgres import EngineError
 from app.embedded.supervisor import hold
+from app.embedded.ways import EngineError
 from tests.embedded.support import alive, names, until
 
 PROJECT = Path(__file__).resolve().parents[2]

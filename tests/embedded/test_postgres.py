@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from app.embedded import postgres as module
-from app.embedded.postgres import SOCKET, EngineError, Postgres, command_lines, private_folder
+from app.embedded.engine import LOG_BYTES
+from app.embedded.postgres import SOCKET, Postgres
+from app.embedded.ways import ENVIRONMENT, EngineError, command_lines, private_folder
 from tests.embedded.conftest import Make, open_to_nobody, root_only
 from tests.embedded.support import alive, ask, children_of, kill_everything, names, until
 
@@ -288,10 +289,10 @@ def test_the_log_is_put_aside_when_it_is_large(make: Make, folder: Path) -> None
     """The log starts anew at a start, and one old log is kept."""
     postgres = make()
     with postgres.log.open("wb") as log:
-        log.truncate(module.LOG_BYTES + 1)
+        log.truncate(LOG_BYTES + 1)
     postgres.start()
     assert postgres.log.stat().st_size < 100_000
-    assert (folder / "postgres.log.1").stat().st_size == module.LOG_BYTES + 1
+    assert (folder / "postgres.log.1").stat().st_size == LOG_BYTES + 1
 
 
 def test_a_data_directory_that_cannot_be(make: Make, folder: Path) -> None:
@@ -352,7 +353,7 @@ def test_a_cluster_of_nobody_in_a_folder_that_was_closed_later(make: Make, folde
 def test_no_way_to_run_it(make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where neither nobody nor root can run it, the message names the closed folder and what to do."""
     folder.chmod(0o700)
-    monkeypatch.setitem(module.ENVIRONMENT, "PATH", "/nowhere")
+    monkeypatch.setitem(ENVIRONMENT, "PATH", "/nowhere")
     with pytest.raises(EngineError, match=rf"nobody cannot enter {folder}\. Pass --data-dir"):
         make().start()
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from app.embedded import supervisor as module
-from app.embedded.postgres import EngineError, command_lines
 from app.embedded.supervisor import Child, Part, Supervisor, hold, write_whole
+from app.embedded.ways import EngineError, command_lines
 from tests.embedded.conftest import Make
 from tests.embedded.stand_in import ADDRESSES
 from tests.embedded.support import alive, ask, names, until

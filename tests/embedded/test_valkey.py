@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from app.embedded.postgres import EngineError
-from app.embedded.valkey import PIDFILE, Valkey
+from app.embedded.valkey import Valkey
+from app.embedded.ways import EngineError
 from tests.embedded.support import until
 
 Build = Callable[..., Valkey]
@@ -78,7 +78,7 @@ def test_a_stale_pid_that_another_process_has_now(build: Build) -> None:
     valkey.start()
     valkey.stop()
     with subprocess.Popen(["/bin/sleep", "60"]) as other:
-        (valkey.data / PIDFILE).write_text(f"{other.pid}\n")
+        (valkey.data / Valkey.pidfile).write_text(f"{other.pid}\n")
         again = build()
         assert not again.is_running()
         again.stop()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from httpx2 import HTTPError, get, post, request
 
-from app.embedded.postgres import command_lines
+from app.embedded.ways import command_lines
 from tests.embedded.support import alive, until
 
 PROJECT = Path(__file__).resolve().parents[2]
