@@ -1,11 +1,12 @@
 """The queries of files."""
 
 import datetime as dt
+import hashlib
 import uuid
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Select, delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Select, delete, func, select
+from sqlalchemy.dialects.postgresql import array, insert
 
 from app.db.repository import Repository
 from app.files.exceptions import StoredFileNotFoundError
@@ -46,9 +47,27 @@ class FileRepository(Repository[StoredFile]):
         over = select(StoredFile).where(StoredFile.expires_at <= func.now()).with_for_update(skip_locked=True)
         return (await self.session.scalars(over)).all()
 
-    async def known(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """Return which of these have a row, in whatever state."""
-        return set(await self.session.scalars(select(StoredFile.id).where(StoredFile.id.in_(ids))))
+    async def hold(self, file_id: uuid.UUID) -> None:
+        """Let nobody take what is written under an id for an orphan, until the commit that brings its row."""
+        lock = select(func.pg_advisory_xact_lock(lock_number(file_id)))
+        await self.session.execute(lock.execution_options(unscoped="reads no row"))
+
+    async def orphans(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Return which of these have no row, in whatever state, and are held by nobody; until the commit they are ours.
+
+        The rows are looked at after the locks: who held one may have committed between the two.
+        """
+        asked = {lock_number(file_id): file_id for file_id in ids}
+        number = func.unnest(array([*asked], type_=BigInteger)).column_valued("number")
+        free = select(number).where(func.pg_try_advisory_xact_lock(number))
+        held = await self.session.scalars(free.execution_options(unscoped="reads no row"))
+        ours = {asked[one] for one in held}
+        return ours.difference(await self.session.scalars(select(StoredFile.id).where(StoredFile.id.in_(ours))))
+
+
+def lock_number(file_id: uuid.UUID) -> int:
+    """Return the number of the lock on what is written under an id."""
+    return int.from_bytes(hashlib.sha256(b"file:" + file_id.bytes).digest()[:8], "big", signed=True)
 
 
 class UsageRepository(Repository[FileUsage]):

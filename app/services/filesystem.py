@@ -46,6 +46,13 @@ class FileKey(NamedTuple):
         return found if str(found) == name else None
 
 
+class Found(NamedTuple):
+    """What lies in a store: a file, or, with a mark that tells it from others, one that was begun and is not whole."""
+
+    key: FileKey
+    mark: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """How an address that needs no sign-in answers, and for how many seconds it is good."""
@@ -70,14 +77,14 @@ class FileStore(Protocol):
     async def remove(self, key: FileKey) -> None:
         """Remove a file; there may be none."""
 
-    def older(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
-        """Yield every file that was written longer ago; what else lies in the store is nobody's business here."""
+    def older(self, than: dt.timedelta) -> AsyncIterator[Found]:
+        """Yield what was written longer ago, and what was begun then: that is under way still, or its process died.
 
-    def unfinished(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
-        """Yield what was begun longer ago and is not whole: it is under way still, or its process died."""
+        What else lies in the store is nobody's business here. What cannot be read is an error at the end.
+        """
 
-    async def give_up(self, key: FileKey) -> None:
-        """Remove what was begun of a file, if there is anything; a whole one stays."""
+    async def discard(self, found: Found) -> None:
+        """Remove exactly this; it may be gone already."""
 
     async def link(self, key: FileKey, link: Link) -> str | None:
         """Return an address that whoever has it can fetch the file from; None where the store serves nobody."""
@@ -125,19 +132,15 @@ class MemoryFiles:
         """Forget a file."""
         self.kept.pop(key, None)
 
-    async def older(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
-        """Yield the files that were written longer ago."""
+    async def older(self, than: dt.timedelta) -> AsyncIterator[Found]:
+        """Yield the files that were written longer ago; what a process had begun went with it."""
         before = time.time() - than.total_seconds()
         for key in [key for key, (_, written) in self.kept.items() if written < before]:
-            yield key
+            yield Found(key)
 
-    async def unfinished(self, _: dt.timedelta) -> AsyncIterator[FileKey]:
-        """Yield nothing: what a process had begun went with it."""
-        for key in list[FileKey]():
-            yield key
-
-    async def give_up(self, _: FileKey) -> None:
-        """Do nothing: nothing is kept that is not whole."""
+    async def discard(self, found: Found) -> None:
+        """Forget a file."""
+        await self.remove(found.key)
 
     async def link(self, _: FileKey, __: Link) -> str | None:
         """Return None: nobody else reads this process's memory."""
@@ -194,25 +197,29 @@ class FolderFiles:
         """Unlink a file."""
         await asyncio.to_thread((self.folder / str(key)).unlink, missing_ok=True)
 
-    async def older(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
-        """Yield the files that were written longer ago, folder by folder."""
-        async for name in self._old(than):
-            key = FileKey.read(name)
-            if key is not None:
-                yield key
+    async def older(self, than: dt.timedelta) -> AsyncIterator[Found]:
+        """Yield the files that were written longer ago, and the half-written ones that nobody wrote to for so long."""
+        before, failed = time.time() - than.total_seconds(), None
+        for tenant in await asyncio.to_thread(self._tenants):
+            try:
+                names = await asyncio.to_thread(old, self.folder / tenant, before)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                failed = error
+                continue
+            for name in names:
+                file, _, mark = name.partition(".")
+                key = FileKey.read(f"{tenant}/{file}")
+                if key is not None and (not mark or name.endswith(PARTIAL)):
+                    yield Found(key, mark)
+        if failed:
+            raise failed
 
-    async def unfinished(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
-        """Yield the half-written files that nobody wrote to for so long."""
-        async for name in self._old(than):
-            key = FileKey.read(name.partition(".")[0]) if name.endswith(PARTIAL) else None
-            if key is not None:
-                yield key
-
-    async def give_up(self, key: FileKey) -> None:
-        """Unlink what is half-written of a file."""
-        path = self.folder / str(key)
-        for partial in await asyncio.to_thread(lambda: [*path.parent.glob(f"{path.name}.*{PARTIAL}")]):
-            await asyncio.to_thread(partial.unlink, missing_ok=True)
+    async def discard(self, found: Found) -> None:
+        """Unlink a file, or a half-written one."""
+        name = f"{found.key}.{found.mark}" if found.mark else str(found.key)
+        await asyncio.to_thread((self.folder / name).unlink, missing_ok=True)
 
     async def link(self, _: FileKey, __: Link) -> str | None:
         """Return None: a folder serves nobody."""
@@ -221,22 +228,22 @@ class FolderFiles:
     async def close(self) -> None:
         """Do nothing: no file is open between two calls."""
 
-    @staticmethod
-    def _open(path: Path) -> int:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def _open(self, path: Path) -> int:
+        for folder in (self.folder, path.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
 
-    @staticmethod
-    def _settle(file: BufferedWriter, partial: Path, path: Path) -> None:
+    def _settle(self, file: BufferedWriter, partial: Path, path: Path) -> None:
         """Have it on the disk before it gets its name, and the name too: after a power cut there is all or nothing."""
         file.flush()
         os.fsync(file.fileno())
         partial.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        for folder in (path.parent, self.folder):  # the tenant's own may be new
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     @staticmethod
     def _block(path: Path, start: int, stop: int | None) -> bytes:
@@ -244,27 +251,29 @@ class FolderFiles:
             file.seek(start)
             return file.read(BLOCK if stop is None else max(0, min(BLOCK, stop - start)))
 
-    def _tenants(self) -> list[Path]:
-        return [path for path in self.folder.iterdir() if path.is_dir()] if self.folder.is_dir() else []
-
-    async def _old(self, than: dt.timedelta) -> AsyncIterator[str]:
-        """Yield `<folder>/<file>` of what was written longer ago, folder by folder."""
-        before = time.time() - than.total_seconds()
-        for folder in await asyncio.to_thread(self._tenants):
-            for path in await asyncio.to_thread(old, folder, before):
-                yield f"{folder.name}/{path.name}"
+    def _tenants(self) -> list[str]:
+        """Return the folders that are named as tenants are: at the root of a disk there may be others."""
+        if not self.folder.is_dir():
+            return []
+        with os.scandir(self.folder) as entries:
+            return [entry.name for entry in entries if is_id(entry.name) and entry.is_dir(follow_symlinks=False)]
 
 
-def old(folder: Path, before: float) -> list[Path]:
-    """Return the files of a folder that were written earlier."""
+def is_id(name: str) -> bool:
+    """Tell whether a name is an id as we spell it."""
+    return FileKey.read(f"{name}/{name}") is not None
+
+
+def old(folder: Path, before: float) -> list[str]:
+    """Return the names of the files of a folder that were written earlier."""
     with os.scandir(folder) as entries:
-        return [Path(entry) for entry in entries if written_before(entry, before)]
+        return [entry.name for entry in entries if written_before(entry, before)]
 
 
 def written_before(entry: os.DirEntry[str], before: float) -> bool:
     """Tell whether a file is so old; one that somebody removed since it was listed is not there to be old."""
     try:
-        return entry.is_file() and entry.stat().st_mtime < before
+        return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < before
     except FileNotFoundError:
         return False
 

@@ -12,17 +12,15 @@ from aiohttp import ClientPayloadError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.sections import FileSettings, SettingsError
-from app.services.filesystem import BLOCK, FileKey, Link, Write
+from app.services.filesystem import BLOCK, FileKey, Found, Link, Write
 from app.utils.helpers import utcnow
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
-    from types_aiobotocore_s3.type_defs import MultipartUploadTypeDef
 
 PART = 8_388_608
 """Bytes of a part; S3 takes 10,000 parts of 5 MiB at least, all of one size but the last."""
 
-MISSING = frozenset({"NoSuchKey", "NoSuchUpload"})
 CLIENT = AioConfig(
     connect_timeout=3,
     read_timeout=20,
@@ -109,40 +107,32 @@ class S3Files:
         with refusals():
             await client.delete_object(Bucket=self.bucket, Key=str(key))
 
-    async def older(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
-        """Yield the files that were written longer ago; of one in parts S3 says when it was begun."""
+    async def older(self, than: dt.timedelta) -> AsyncIterator[Found]:
+        """Yield the files that were written longer ago, and the uploads in parts that were begun then.
+
+        No list of objects shows those, and their parts cost. Of a file in parts S3 says when it was begun.
+        """
         client, before = await self.connected(), utcnow() - than
         with refusals():
-            async for page in client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):
-                for found in page.get("Contents", ()):
-                    key = FileKey.read(found["Key"])
-                    if key is not None and found["LastModified"] < before:
-                        yield key
+            async for objects in client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):
+                for one in objects.get("Contents", ()):
+                    key = FileKey.read(one["Key"])
+                    if key is not None and one["LastModified"] < before:
+                        yield Found(key)
+            async for uploads in client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
+                for upload in uploads.get("Uploads", ()):
+                    key = FileKey.read(upload["Key"])
+                    if key is not None and upload["Initiated"] < before:
+                        yield Found(key, upload["UploadId"])
 
-    async def unfinished(self, than: dt.timedelta) -> AsyncIterator[FileKey]:
-        """Yield the uploads in parts that were begun longer ago: no list of objects shows them, and parts cost."""
-        before = utcnow() - than
-        async for found in self.uploads():
-            key = FileKey.read(found["Key"])
-            if key is not None and found["Initiated"] < before:
-                yield key
-
-    async def give_up(self, key: FileKey) -> None:
-        """Abort the uploads in parts of a file."""
+    async def discard(self, found: Found) -> None:
+        """Delete a file, or abort an upload in parts."""
+        if not found.mark:
+            await self.remove(found.key)
+            return
         client = await self.connected()
-        async for found in self.uploads(str(key)):
-            with suppress(FileNotFoundError), refusals():
-                await client.abort_multipart_upload(Bucket=self.bucket, Key=found["Key"], UploadId=found["UploadId"])
-
-    async def uploads(self, prefix: str = "") -> AsyncIterator["MultipartUploadTypeDef"]:
-        """Yield the uploads in parts that did not end."""
-        client = await self.connected()
-        with refusals():
-            async for page in client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self.bucket, Prefix=prefix
-            ):
-                for found in page.get("Uploads", ()):
-                    yield found
+        with refusals(), suppress(client.exceptions.NoSuchUpload):
+            await client.abort_multipart_upload(Bucket=self.bucket, Key=str(found.key), UploadId=found.mark)
 
     async def link(self, key: FileKey, link: Link) -> str | None:
         """Return a presigned address; nothing is asked of S3 for it."""
@@ -228,7 +218,7 @@ def refusals() -> Iterator[None]:
         raise
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in MISSING or (code, error.operation_name) == ("404", "HeadObject"):
+        if code == "NoSuchKey" or (code, error.operation_name) == ("404", "HeadObject"):
             raise FileNotFoundError(f"S3: {code}") from error
         raise BucketError(f"S3 refused {error.operation_name}: {code}") from error
     except (BotoCoreError, ClientPayloadError, OSError, ValueError, RuntimeError) as error:

@@ -6,6 +6,7 @@ import os
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from app.core.exceptions import TenantsFailedError
 from app.core.unit_of_work import UnitOfWork
 from app.db.tenancy import SYSTEM_TENANT_ID
 from app.files.schemas import SweepResult
-from app.files.services import SweepService
+from app.files.services import ProductService, SweepService
 from app.main import create_app
 from app.sections import FileSettings
 from app.services import Services
@@ -73,7 +74,7 @@ async def sweep(work: UnitOfWork, store: FileStore, *tenants: uuid.UUID, older: 
 
 async def objects(store: FileStore) -> dict[uuid.UUID, int | None]:
     """Return what lies in a store, and of which size."""
-    return {key.file_id: await store.size(key) async for key in store.older(AT_ONCE)}
+    return {found.key.file_id: await store.size(found.key) async for found in store.older(AT_ONCE) if not found.mark}
 
 
 async def rows(cluster: Cluster, database: str, caller: Caller) -> dict[uuid.UUID, int]:
@@ -146,15 +147,36 @@ async def test_an_upload_whose_row_is_there_goes_on(s3: Bucket, cluster: Cluster
 
         async def content() -> AsyncIterator[bytes]:
             yield bytes(PART)
-            assert len([begun async for begun in store.unfinished(AN_HOUR)]) == 3
+            assert len([found async for found in store.older(AN_HOUR)]) == 3
             swept.append(await sweep(app.state.serving.gate.work, store, me.tenant_id, older=AN_HOUR))
             yield b"end"
 
         made = await upload(me, "large", content())
     assert swept == [SweepResult(given_up=1, expired=0, orphans=0)]
     assert await objects(store) == {uuid.UUID(made["id"]): PART + 3}
-    assert [begun async for begun in store.unfinished(AN_HOUR)] == [other]
+    assert [found.key async for found in store.older(AN_HOUR)] == [other]
     await store.close()
+
+
+async def test_a_second_attempt_keeps_what_the_first_one_left(owner: Caller, work: UnitOfWork) -> None:
+    """While one writes anew what a killed one left without a row, no sweep takes it; nor once it is committed."""
+    store, entry = MemoryFiles(), key(owner.tenant_id)
+    async with store.create(entry) as write:
+        await write(b"of the first attempt")
+    own = UnitOfWork(work.sessions, work.hub, work.reserve, Services(files=store), work.limits)
+    swept = []
+    async with own.begin(tenant_id=owner.tenant_id) as ctx:
+
+        async def content() -> AsyncIterator[bytes]:
+            swept.append(await sweep(work, store, owner.tenant_id))
+            yield b"whole"
+
+        attempt = ProductService(replace(ctx, entry_id=entry.file_id), "test")
+        await attempt.write("a name", content(), "text/plain")
+        swept.append(await sweep(work, store, owner.tenant_id))
+    swept.append(await sweep(work, store, owner.tenant_id))
+    assert swept == [SweepResult(given_up=0, expired=0, orphans=0)] * 3
+    assert store.kept[entry][0] == b"whole"
 
 
 async def test_an_error_of_one_tenant_keeps_no_other_from_its_sweep(cluster: Cluster, own_database: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.services.filesystem import BLOCK, FileKey, FileStore, FolderFiles, Link, MemoryFiles, written_before
+from app.services.filesystem import BLOCK, FileKey, FileStore, FolderFiles, Found, Link, MemoryFiles, written_before
 from tests.services.bucket import Bucket
 
 NONE = dt.timedelta(seconds=-1)
@@ -48,12 +48,12 @@ async def joined(content: AsyncIterator[bytes]) -> bytes:
 
 async def listed(store: FileStore, than: dt.timedelta) -> set[FileKey]:
     """Return the keys of what is older."""
-    return {key async for key in store.older(than)}
+    return {found.key async for found in store.older(than) if not found.mark}
 
 
-async def begun(store: FileStore, than: dt.timedelta) -> set[FileKey]:
-    """Return the keys of what was begun longer ago and is not whole."""
-    return {key async for key in store.unfinished(than)}
+async def begun(store: FileStore, than: dt.timedelta) -> list[Found]:
+    """Return what was begun longer ago and is not whole."""
+    return [found async for found in store.older(than) if found.mark]
 
 
 async def test_what_was_written_is_read(store: FileStore) -> None:
@@ -110,10 +110,11 @@ async def test_what_is_older_is_listed(store: FileStore) -> None:
         await put(store, key, b"x")
     assert await listed(store, DAY) == set()
     assert await listed(store, NONE) == keys
-    assert await begun(store, NONE) == set()
-    for key in keys:
-        await store.give_up(key)
-    assert await listed(store, NONE) == keys
+    assert await begun(store, NONE) == []
+    first = min(keys)
+    for _ in range(2):
+        await store.discard(Found(first))
+        assert await listed(store, NONE) == keys - {first}
 
 
 async def test_an_address_is_given_or_not(store: FileStore) -> None:
@@ -147,16 +148,42 @@ async def test_a_folder_is_closed_to_others_and_tidy(tmp_path: Path) -> None:
     assert oct(path.stat().st_mode)[-3:] == "600"
     assert oct(path.parent.stat().st_mode)[-3:] == "700"
     assert list(path.parent.iterdir()) == [path]
+    assert oct((tmp_path / "files").stat().st_mode)[-3:] == "700"
     half = [path.parent / f"{path.name}.{number}.partial" for number in range(2)]
-    others = [path.parent / name for name in ("README", "a.partial", f"{a_key().file_id}.0.partial")]
+    others = [path.parent / name for name in ("README", "a.partial", f"{path.name}.bak")]
     for one in (*half, *others):
         one.write_bytes(b"half, or not ours")
     assert await listed(store, NONE) == {key}
-    assert await begun(store, DAY) == set()
-    assert await begun(store, NONE) == {key, FileKey(TENANT, uuid.UUID(others[2].name.partition(".")[0]))}
+    assert await begun(store, DAY) == []
+    left = sorted(await begun(store, NONE))
+    assert left == [Found(key, f"{number}.partial") for number in range(2)]
     for _ in range(2):
-        await store.give_up(key)
-        assert {*path.parent.iterdir()} == {path, *others}
+        await store.discard(left[0])
+        assert {*path.parent.iterdir()} == {path, half[1], *others}
+
+
+async def test_what_cannot_be_read_is_an_error_at_the_end(tmp_path: Path) -> None:
+    """A tenant's folder that loops does not hide those of others; a folder that is no tenant's is not looked into."""
+    store, keys = FolderFiles(tmp_path), [a_key(uuid.uuid4()) for _ in range(3)]
+    for key in keys:
+        await put(store, key, b"x")
+    (tmp_path / "lost+found").mkdir(mode=0)
+    (tmp_path / str(uuid.uuid4())).symlink_to(tmp_path)
+    assert await listed(store, NONE) == {*keys}
+    found = list[FileKey]()
+
+    async def look() -> None:
+        async for one in store.older(NONE):
+            if not found:
+                closed = next(key for key in keys if key != one.key)
+                (tmp_path / str(closed)).unlink()
+                (tmp_path / str(closed.tenant_id)).rmdir()
+                (tmp_path / str(closed.tenant_id)).touch()
+            found.append(one.key)
+
+    with pytest.raises(OSError, match="Not a directory"):
+        await look()
+    assert len({*found}) == 2
 
 
 def test_what_vanishes_while_it_is_listed_is_left_out(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from app.sections import FileSettings, SettingsError
-from app.services.filesystem import Link, open_store
+from app.services.filesystem import Found, Link, open_store
 from app.services.s3 import PART, BucketError, S3Files
 from tests.services.bucket import KEY, REGION, SECRET, Bucket
 from tests.services.test_filesystem import DAY, NONE, a_key, begun, joined, listed, put
@@ -27,7 +27,7 @@ async def test_a_large_file_goes_in_parts(bucket: Bucket) -> None:
     await put(store, key, *(content[at : at + 300_000] for at in range(0, len(content), 300_000)))
     assert await joined(store.read(key)) == content
     assert bucket.plain().head_object(Bucket=bucket.name, Key=str(key), PartNumber=1)["ContentLength"] == PART
-    assert await begun(store, NONE) == set()
+    assert await begun(store, NONE) == []
     await store.close()
 
 
@@ -44,17 +44,31 @@ async def test_parts_without_an_end_are_removed(bucket: Bucket) -> None:
         await fail()
     assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket.name)
     left, other = a_key(), a_key()
-    for name in (str(left), str(left), str(other), "not ours"):
+    for name in (str(left), str(left), str(other), f"{left}.bak", "not ours"):
         client.create_multipart_upload(Bucket=bucket.name, Key=name)
     assert await listed(store, NONE) == set()
     # The server of the tests says of each upload that it was begun in 2010.
-    assert await begun(store, DAY * 36_500) == set()
-    assert await begun(store, NONE) == {left, other}
+    assert await begun(store, DAY * 36_500) == []
+    found = await begun(store, NONE)
+    assert sorted(one.key for one in found) == sorted([left, left, other])
     for _ in range(2):
-        await store.give_up(left)
-        assert await begun(store, NONE) == {other}
-    stay = {one["Key"] for one in client.list_multipart_uploads(Bucket=bucket.name)["Uploads"]}
-    assert stay == {str(other), "not ours"}
+        await store.discard(found[0])
+        assert await begun(store, NONE) == found[1:]
+    await store.close()
+
+
+async def test_an_upload_that_s3_forgot_is_no_missing_file(bucket: Bucket) -> None:
+    """Somebody else aborted it: the store failed, and whoever sends is not told that there is no such file."""
+    store = bucket.store()
+
+    async def forgotten() -> None:
+        async with store.create(a_key()) as write:
+            await write(bytes(PART))
+            for found in await begun(store, NONE):
+                await store.discard(found)
+
+    with pytest.raises(BucketError, match="refused CompleteMultipartUpload"):
+        await forgotten()
     await store.close()
 
 
@@ -108,8 +122,8 @@ async def refuse(store: S3Files) -> None:
         joined(store.read(key)),
         store.remove(key),
         listed(store, NONE),
-        begun(store, NONE),
-        store.give_up(key),
+        store.discard(Found(key)),
+        store.discard(Found(key, "an upload")),
     ):
         with pytest.raises(BucketError) as caught:
             await call

@@ -26,6 +26,7 @@ class ProductService:
     async def write(self, name: str, content: AsyncIterable[bytes], content_type: str) -> StoredFile:
         """Write a file, whole or not at all; it is called as the task is, and a second attempt writes it anew."""
         file_id, seen = self.ctx.entry_id or uuid7(), Intake()
+        await self.files.hold(file_id)
         with reached():
             async with self.store.create(key_of(self.ctx, file_id)) as write:
                 async for block in content:

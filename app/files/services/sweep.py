@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 
 from app.core.context import Context
 from app.core.turns import Turns
@@ -10,10 +10,10 @@ from app.files.events import FileDeleted
 from app.files.repository import FileRepository
 from app.files.schemas import SweepResult
 from app.files.services.store import reached, release
-from app.services.filesystem import FileKey
+from app.services.filesystem import Found
 
-BATCH = 500
-"""Keys of the store that a sweep asks the database about at a time."""
+BATCH = 100
+"""How many of the store's objects a sweep asks the database about at a time, and removes in one transaction."""
 
 
 class SweepService:
@@ -35,12 +35,10 @@ class SweepService:
                 dropped, over = await self._rows(tenant_id, older)
                 given_up, expired = given_up + dropped, expired + over
         with reached():
-            async for batch in batches(self.store.unfinished(older), tenants):
-                with turns.of(batch[0].tenant_id):
-                    given_up += await self._unknown(batch, self.store.give_up)
             async for batch in batches(self.store.older(older), tenants):
-                with turns.of(batch[0].tenant_id):
-                    orphans += await self._unknown(batch, self.store.remove)
+                with turns.of(batch[0].key.tenant_id):
+                    begun, whole = await self._objects(batch)
+                    given_up, orphans = given_up + begun, orphans + whole
         turns.end()
         return SweepResult(given_up=given_up, expired=expired, orphans=orphans)
 
@@ -59,24 +57,26 @@ class SweepService:
                 await inside.emit(FileDeleted(object_id=file.id, before={"name": file.name, "size": file.size}))
         return len(dropped), len(over)
 
-    async def _unknown(self, batch: list[FileKey], remove: Callable[[FileKey], Awaitable[None]]) -> int:
-        """Remove those keys of a tenant that have no row; return how many."""
-        async with self.ctx.separate(batch[0].tenant_id) as inside:
-            known = await FileRepository(inside.session).known([key.file_id for key in batch])
-        orphans = [key for key in batch if key.file_id not in known]
-        for key in orphans:
-            await remove(key)
-        return len(orphans)
+    async def _objects(self, batch: list[Found]) -> tuple[int, int]:
+        """Remove what of a tenant has no row; return how much of it was not whole, and how many files were."""
+        async with self.ctx.separate(batch[0].key.tenant_id) as inside:
+            orphans = await FileRepository(inside.session).orphans([found.key.file_id for found in batch])
+            gone = [found for found in batch if found.key.file_id in orphans]
+            for found in gone:
+                await self.store.discard(found)
+        begun = sum(bool(found.mark) for found in gone)
+        return begun, len(gone) - begun
 
 
-async def batches(keys: AsyncIterator[FileKey], tenants: Collection[uuid.UUID]) -> AsyncIterator[list[FileKey]]:
-    """Yield the keys of these tenants, at most `BATCH` of one tenant at a time."""
-    known, batch = set(tenants), list[FileKey]()
-    async for key in keys:
-        if batch and (len(batch) == BATCH or batch[0].tenant_id != key.tenant_id):
+async def batches(every: AsyncIterator[Found], tenants: Collection[uuid.UUID]) -> AsyncIterator[list[Found]]:
+    """Yield what is of these tenants, at most `BATCH` of one tenant at a time."""
+    known, batch = set(tenants), list[Found]()
+    async for found in every:
+        tenant_id = found.key.tenant_id
+        if batch and (len(batch) == BATCH or batch[0].key.tenant_id != tenant_id):
             yield batch
             batch = []
-        if key.tenant_id in known:
-            batch.append(key)
+        if tenant_id in known:
+            batch.append(found)
     if batch:
         yield batch
