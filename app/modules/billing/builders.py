@@ -14,19 +14,28 @@ from app.utils.helpers import uuid7
 def priced(lines: Sequence[Line], discount: int) -> tuple[Line, ...]:
     """Return the lines with their parts of the discount, in basis points of the whole, and of the tax.
 
-    Tax is computed once a rate, on the sum of its lines, halves up; lines get their parts by largest remainder. So
-    what the lines show adds up to what the invoice shows, and splitting a line in two changes no sum.
+    The discount is split among the rates first, by what is charged at each, the lowest of equals first; tax is computed
+    once a rate, halves up, on what is left of it. Lines get their parts of both by largest remainder. So what the lines
+    show adds up to what the invoice shows, and neither their order nor splitting one in two changes a sum of a rate.
     """
-    discounts = allocate(share(sum(line.gross for line in lines), discount), [line.gross for line in lines])
-    lines = [line.but(discount=part) for line, part in zip(lines, discounts, strict=True)]
-    by_rate: dict[int, list[int]] = defaultdict(list)
+    places: dict[int, list[int]] = defaultdict(list)
     for place, line in enumerate(lines):
-        by_rate[line.tax_rate].append(place)
-    for rate, places in by_rate.items():
-        nets = [lines[place].net for place in places]
-        for place, tax in zip(places, allocate(share(sum(nets), rate), nets), strict=True):
-            lines[place] = lines[place].but(tax=tax)
-    return tuple(lines)
+        places[line.tax_rate].append(place)
+    rates, found = sorted(places), list(lines)
+    charged = [sum(lines[place].gross for place in places[rate]) for rate in rates]
+    for rate, part in zip(rates, allocate(share(sum(charged), discount), charged), strict=True):
+        of_rate = of_one_rate([lines[place] for place in places[rate]], part, rate)
+        for place, line in zip(places[rate], of_rate, strict=True):
+            found[place] = line
+    return tuple(found)
+
+
+def of_one_rate(lines: Sequence[Line], discount: int, rate: int) -> list[Line]:
+    """Return the lines of a rate with their parts of its discount, in minor units, and of its tax."""
+    discounts = allocate(discount, [line.gross for line in lines])
+    lines = [line.but(discount=part) for line, part in zip(lines, discounts, strict=True)]
+    nets = [line.net for line in lines]
+    return [line.but(tax=part) for line, part in zip(lines, allocate(share(sum(nets), rate), nets), strict=True)]
 
 
 def invoice_of_period(subscription: Subscription, plan: Plan, customer: Customer) -> Invoice:

@@ -1,6 +1,7 @@
 """Money: whatever is split or taxed, not a minor unit is lost or made. Properties, over what hypothesis thinks of."""
 
 import datetime as dt
+from collections.abc import Sequence
 from fractions import Fraction
 from random import Random
 
@@ -68,24 +69,62 @@ def test_what_cannot_be_split_is_refused(total: int, weights: list[int]) -> None
 @PLENTY
 @given(LINES, POINTS)
 def test_an_invoice_is_the_sum_of_its_lines(lines: list[Line], discount: int) -> None:
-    """The tax of each rate is that of the sum of its lines, and the discount that of the whole."""
+    """The tax of each rate is that of the sum of its lines, the discount that of the whole; lines keep their places."""
     found = priced(lines, discount)
+    assert [line.but(discount=0, tax=0) for line in found] == lines
     assert sum(line.discount for line in found) == share(sum(line.gross for line in lines), discount)
     for rate in {line.tax_rate for line in lines}:
         same = [line for line in found if line.tax_rate == rate]
         assert sum(line.tax for line in same) == share(sum(line.net for line in same), rate)
     for line in found:
         assert 0 <= line.discount <= line.gross
+        assert abs(line.discount - Fraction(line.gross * discount, WHOLE)) < Fraction(5, 2)
         assert abs(line.tax - Fraction(line.net * line.tax_rate, WHOLE)) <= Fraction(3, 2)
 
 
+def line_at(rate: int, amount: int, quantity: int = 1) -> Line:
+    """Return a line at this rate of tax."""
+    return Line(description="a line", quantity=quantity, unit_amount=amount, tax_rate=rate)
+
+
+def sums(lines: Sequence[Line]) -> dict[int, tuple[int, int]]:
+    """Return what is left of each rate after discount, and its tax."""
+    found = {rate: [line for line in lines if line.tax_rate == rate] for rate in {line.tax_rate for line in lines}}
+    return {rate: (sum(line.net for line in same), sum(line.tax for line in same)) for rate, same in found.items()}
+
+
 @PLENTY
-@given(LINES, st.randoms())
-def test_the_order_of_lines_changes_no_sum(lines: list[Line], chance: Random) -> None:
-    """Neither does splitting a line into its pieces."""
-    pieces = [line.but(quantity=quantity) for line in lines for quantity in (1, line.quantity - 1) if quantity]
+@given(LINES, POINTS, st.randoms())
+def test_the_order_of_lines_changes_no_sum(lines: list[Line], discount: int, chance: Random) -> None:
+    """Nor does splitting a line into its pieces, whatever the discount: of no rate, and so not of the invoice."""
+    cuts = [(line, chance.randrange(line.quantity)) for line in lines]
+    pieces = [line.but(quantity=part) for line, cut in cuts for part in (cut, line.quantity - cut) if part]
     chance.shuffle(pieces)
-    assert sum(line.tax for line in priced(pieces, 0)) == sum(line.tax for line in priced(lines, 0))
+    expected = sums(priced(lines, discount))
+    for same in (pieces, lines[::-1]):
+        assert sums(priced(same, discount)) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "discount", "expected"),
+    [
+        ([line_at(1900, 3), line_at(700, 3)], 1000, {700: (2, 0), 1900: (3, 1)}),
+        (
+            [line_at(1900, 257, 6), line_at(700, 269, 12), line_at(1900, 758, 6)],
+            1250,
+            {700: (2824, 198), 1900: (5329, 1013)},
+        ),
+        ([line_at(1900, 999), line_at(700, 1)], WHOLE, {1900: (0, 0), 700: (0, 0)}),
+        ([line_at(1900, 0)], 500, {1900: (0, 0)}),
+        ([], 500, {}),
+    ],
+    ids=["the lowest of equal rates", "two lines of a rate", "all of it", "nothing charged", "no line"],
+)
+def test_what_a_discount_leaves_of_each_rate(
+    lines: list[Line], discount: int, expected: dict[int, tuple[int, int]]
+) -> None:
+    """Where rates are charged the same and a unit is left over, the lowest has it."""
+    assert sums(priced(lines, discount)) == expected
 
 
 @PLENTY
