@@ -4,17 +4,17 @@ import uuid
 from collections.abc import Callable
 
 import pytest
-from httpx2 import ASGITransport
+from httpx2 import ASGITransport, Response
 from pydantic import SecretStr
 
 from app.modules.billing.adapters.providers import MemoryPayments
-from app.modules.billing.adapters.stripe import StripePayments
+from app.modules.billing.adapters.stripe import StripePayments, declined
 from app.modules.billing.exceptions import (
     PaymentMethodDeclinedError,
     ProviderRefusedError,
     ProviderUnavailableError,
 )
-from app.modules.billing.interfaces import Charge, Outcome, PaymentProvider
+from app.modules.billing.interfaces import Charge, Outcome, PaymentProvider, Receipt
 from app.modules.billing.models import Currency, Customer, Money
 from tests.modules.billing.fake_stripe import KEY, FakeStripe
 
@@ -114,6 +114,12 @@ async def test_who_must_be_there_to_confirm_is_declined() -> None:
     provider = stripe()
     receipt = await provider.charge(await charged(provider, "pm_card_authenticationRequired"))
     assert receipt.outcome is Outcome.declined
+
+
+def test_a_refusal_without_words_is_declined_too() -> None:
+    """What Stripe has nothing to say of is there, and null."""
+    answer = Response(402, json={"error": {"type": "card_error", "message": None, "payment_intent": None}})
+    assert declined(answer) == Receipt(outcome=Outcome.declined, reason="Declined.")
 
 
 @pytest.mark.parametrize("method", ["pm_unavailable", "pm_slow", "pm_garbage"])

@@ -52,14 +52,17 @@ async def test_a_payment_that_was_pending_is_taken_in_once(office: Office, clien
     assert (found["invoice.paid"], found["payment.strayed"]) == (1, 0)
 
 
-async def test_a_failure_that_comes_after_the_payment_changes_nothing(office: Office, client: AsyncClient) -> None:
-    """Stripe promises no order; and the failure of an attempt counts once."""
+@pytest.mark.parametrize(("message", "reason"), [("No money.", "No money."), (None, "The payment failed.")])
+async def test_a_failure_that_comes_after_the_payment_changes_nothing(
+    office: Office, client: AsyncClient, message: str | None, reason: str
+) -> None:
+    """Stripe promises no order, and no words; and the failure of an attempt counts once."""
     invoice = await pending(office)
-    failed = event("payment_failed", invoice, office.owner.tenant_id, last_payment_error={"message": "No money."})
+    failed = event("payment_failed", invoice, office.owner.tenant_id, last_payment_error={"message": message})
     for _ in range(2):
         await send(client, {**failed, "id": f"evt_{uuid.uuid4().hex}"})
     seen = await office.get(f"/invoices/{invoice['id']}")
-    assert (seen["status"], seen["attempts"], seen["failure"]) == ("open", 1, "No money.")
+    assert (seen["status"], seen["attempts"], seen["failure"]) == ("open", 1, reason)
     await send(client, event("succeeded", invoice, office.owner.tenant_id))
     await send(client, {**failed, "id": f"evt_{uuid.uuid4().hex}"})
     assert (await office.get(f"/invoices/{invoice['id']}"))["status"] == "paid"

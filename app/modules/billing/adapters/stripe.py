@@ -147,8 +147,8 @@ def declined(answer: Response) -> Receipt | None:
         return None
     error = body_of(answer, "error")["error"]
     if answer.status_code == CARD_REFUSED:
-        reference = str(error.get("payment_intent", {}).get("id", ""))
-        return Receipt(outcome=Outcome.declined, reference=reference, reason=str(error.get("message", "Declined.")))
+        reference = str((error.get("payment_intent") or {}).get("id", ""))
+        return Receipt(outcome=Outcome.declined, reference=reference, reason=str(error.get("message") or "Declined."))
     if error.get("code") == MISSING:
         return Receipt(outcome=Outcome.declined, reason="The payment method is not known any more.")
     return None

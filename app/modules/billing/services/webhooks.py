@@ -53,5 +53,5 @@ class WebhookService:
         if event.type == SUCCEEDED:
             await payments.succeeded(origin.invoice_id, intent.id, intent.received())
         else:
-            reason = str((intent.last_payment_error or {}).get("message", "The payment failed."))
+            reason = str((intent.last_payment_error or {}).get("message") or "The payment failed.")
             await payments.failed(origin.invoice_id, f"{origin.invoice_id}:{origin.attempt}", reason)
