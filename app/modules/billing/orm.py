@@ -120,7 +120,10 @@ class CounterRow(TenantMixin, Base):
 
 
 class EventRow(TenantMixin, Base):
-    """An event of the payment provider that was taken in: it has its effect once, however often it is sent."""
+    """An event of the payment provider that was taken in, or a payment that strayed, by the provider's name of it.
+
+    It has its effect once, however often it is told.
+    """
 
     __tablename__ = "billing_events"
     event_id: Mapped[str]

@@ -212,7 +212,7 @@ class InvoiceRepository(EntityRepository[InvoiceRow, Invoice, InvoiceDetail]):
 
 
 class LedgerRepository:
-    """What a tenant counts: the numbers of its invoices, and the provider's events that it took in."""
+    """What a tenant counts: the numbers of its invoices, and what it took in of the provider."""
 
     def __init__(self, ctx: Context) -> None:
         self.session, self.tenant_id = ctx.session, ctx.tenant_id
@@ -230,7 +230,10 @@ class LedgerRepository:
         return found.one()
 
     async def is_new(self, event_id: str, kind: str) -> bool:
-        """Note an event of the provider; False when it was noted before. A twin under way is waited for."""
+        """Note an event of the provider, or a stray payment; False when it was noted before.
+
+        A twin under way is waited for.
+        """
         noted = insert(EventRow).on_conflict_do_nothing(index_elements=[EventRow.tenant_id, EventRow.event_id])
         row = {"tenant_id": self.tenant_id, "id": uuid7(), "event_id": event_id, "kind": kind}
         found = await self.session.scalars(noted.returning(EventRow.id), [row])
