@@ -188,7 +188,8 @@ def _check_production(found: Settings) -> None:
 
 def _advice(key: str, env: str) -> str:
     section, _, name = key.rpartition(".")
-    return f"set environment variable {variable(key)}, or {name} in [{env}.{section}] of {FILES[1]}"
+    running = '; for what app dev runs: eval "$(app dev --env)"' if env == "development" else ""
+    return f"set environment variable {variable(key)}, or {name} in [{env}.{section}] of {FILES[1]}{running}"
 
 
 settings = load()

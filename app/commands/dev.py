@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.embedded import dev
+from app.embedded import attach, dev
 
 cli = typer.Typer(add_completion=False)
 
@@ -17,6 +17,14 @@ def run(
     data_dir: Annotated[Path, typer.Option(help="Where database and keys are kept.")] = dev.DEFAULT_DATA_DIR,
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes carry out tasks.")] = 1,
     demo: Annotated[bool, typer.Option(help="Make demo tenants and people.")] = True,
+    env: Annotated[
+        bool, typer.Option("--env", help="Start nothing; print how other commands find what runs there.")
+    ] = False,
 ) -> None:
-    """Start everything on a bare machine, and keep it running until Ctrl-C."""
+    """Start everything on a bare machine, and keep it running until Ctrl-C.
+
+    `eval "$(app dev --env)"` lets every other command of a shell work with what runs; exits 1 when nothing does.
+    """
+    if env:
+        raise typer.Exit(attach.show(data_dir))
     raise typer.Exit(dev.run(host, port, data_dir, workers=workers, demo=demo))

@@ -38,7 +38,8 @@ def module(
         draft.commit()
     if not told:
         write_reference(ROOT)
-    typer.echo(f"app/modules/{name} is there, with {len(draft.changes)} files written or changed. Next: app migrate")
+    count = len(draft.changes)
+    typer.echo(f"app/modules/{name} is there, with {count} files written or changed. Next: make run, or app migrate")
 
 
 @cli.command("project")

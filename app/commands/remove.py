@@ -32,4 +32,4 @@ def module(name: Annotated[str, typer.Argument(help="Which module.")]) -> None:
     write_reference(ROOT)
     gone = sum(text is None for text in draft.changes.values())
     changed = len(draft.changes) - gone
-    typer.echo(f"{name} is out: {gone} files are gone, {changed} changed or new. Next: app migrate")
+    typer.echo(f"{name} is out: {gone} files are gone, {changed} changed or new. Next: make run, or app migrate")

@@ -137,7 +137,8 @@ class Dev:
         self.postgres, self.valkey = Postgres(folder / "postgres"), Valkey(folder / "valkey")
         self.visit = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
         self.address = f"http://{f'[{self.visit}]' if ':' in self.visit else self.visit}:{port}"
-        addresses = Addresses(self.address, self.url("rw"), self.postgres.url(SUPERUSER, DATABASE), self.valkey.url)
+        admin = self.postgres.url(SUPERUSER, DATABASE)
+        addresses = Addresses(self.address, self.url("rw"), admin, self.valkey.url, self.environment())
         self.supervisor = Supervisor(folder, addresses)
 
     async def run(self) -> None:
@@ -200,6 +201,7 @@ class Dev:
             "APP_DATABASE__WORKER_URL": self.url("worker"),
             "APP_DATABASE__RELAY_URL": self.url("relay"),
             "APP_DATABASE__MIGRATE_URL": self.url("migrator"),
+            "APP_DATABASE__ROLE_PREFIX": self.prefix,
             "APP_BROKER__URL": self.valkey.url,
             "APP_TASKS__MODE": "worker",
             "APP_AUDIT__ANCHOR": str(self.folder / "audit-anchor.json"),

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -140,12 +140,13 @@ class EnginePart:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where tools find what runs."""
+    """Where tools find what runs; `settings` are those of its processes, for any other command."""
 
     address: str
     database_url: str
     admin_database_url: str
     broker_url: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Supervisor:

@@ -205,7 +205,8 @@ class TestDefaults:
             settings.need("database.url")
         assert str(caught.value) == (
             "Settings: database.url is missing: set environment variable APP_DATABASE__URL, "
-            "or url in [development.database] of .secrets.toml"
+            "or url in [development.database] of .secrets.toml; "
+            'for what app dev runs: eval "$(app dev --env)"'
         )
         with pytest.raises(SettingsError, match=r"auth\.signing_keys is missing.*APP_AUTH__SIGNING_KEYS"):
             settings.need("auth.signing_keys")

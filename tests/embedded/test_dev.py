@@ -16,6 +16,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.embedded import attach
 from app.embedded.dev import READY, claim_port, run, signing_key
 from app.embedded.supervisor import hold
 from app.embedded.ways import EngineError
@@ -68,6 +69,23 @@ def test_a_data_directory_that_cannot_be_made(folder: Path, capsys: pytest.Captu
     (folder / "file").touch()
     assert run("127.0.0.1", 0, folder / "file" / "data", workers=1, demo=True) == 1
     assert capsys.readouterr().err.startswith("app dev: Cannot make the data directory: ")
+
+
+def test_what_does_not_run_has_no_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a folder that is missing, of one that was left, and of a start under way, one line says which it is."""
+    assert attach.show(folder / "data") == 1
+    (folder / "dev.json").write_text('{"settings": {"APP_ENV": "development"}}')
+    assert attach.show(folder) == 1
+    (folder / "dev.json").unlink()
+    with hold(folder):
+        assert attach.show(folder) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    missing, left, starting = said.err.splitlines()
+    assert missing.startswith(f"app dev: Nothing runs with the data directory {folder / 'data'}: ")
+    assert left.startswith(f"app dev: Nothing runs with the data directory {folder}: ")
+    assert starting.endswith("is just starting: try again.")
+    assert names(folder) == ["dev.lock"]
 
 
 def test_the_signing_key_is_kept(folder: Path) -> None:
@@ -131,8 +149,21 @@ async def ping(url: str) -> bool:
             return False
 
 
+def operate(data: Path) -> None:
+    """Run what an operator runs, in a shell that has evaluated what `app dev --env` prints; each must end with 0."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("APP_")}
+    subprocess.run(  # noqa: S603 - ours
+        ["/bin/sh", "-euc", OPERATING, sys.executable, data],
+        cwd=PROJECT,
+        env={**environment, "PGPORT": "1"},
+        stdout=subprocess.DEVNULL,
+        timeout=300,
+        check=True,
+    )
+
+
 def test_a_whole_life(folder: Path) -> None:
-    """From nothing to a sign-in; what is killed comes back; Ctrl-C ends it; the next start finds the data."""
+    """From nothing to a sign-in; commands find it; what is killed comes back; the next start finds the data."""
     data = folder / "data"
     with app_dev(data) as process:
         said = read_until(process, "  tenant  ")
@@ -141,6 +172,7 @@ def test_a_whole_life(folder: Path) -> None:
         assert f"Groundplan runs at {record['address']} " in said
         assert "@/app?host=" in record["database_url"]
         assert ready(record["address"])
+        operate(data)
         [broker] = record["processes"]["valkey"]
         os.kill(broker, signal.SIGKILL)
         assert until(lambda: asyncio.run(ping(record["broker_url"])))
@@ -163,3 +195,14 @@ def test_a_whole_life(folder: Path) -> None:
 
 
 STEPS = ("PostgreSQL", "Valkey", "Roles and database", "Schema", "Demo data", "Relay, scheduler", "API", "/docs")
+
+OPERATING = """
+app() { "$0" -m app.cli "$@"; }
+found=$(app dev --env --data-dir "$1")
+eval "$found"
+app check
+app migrate
+app audit verify
+app events --live --once
+app tasks run files.sweep
+"""

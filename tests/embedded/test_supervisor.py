@@ -137,6 +137,7 @@ def test_what_dies_is_started_again_and_recorded(folder: Path, make: Make) -> No
             "database_url": "postgresql+asyncpg://a",
             "admin_database_url": "postgresql+asyncpg://b",
             "broker_url": None,
+            "settings": {},
             "processes": {
                 "api": [first["api"][0]],
                 "worker": [],
