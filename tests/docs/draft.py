@@ -33,7 +33,6 @@ def apply_page(place: Path) -> None:
         path = place / (script or template)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace("0098", head), encoding="utf-8")
-    (place / "app" / "modules" / "postcards" / "__init__.py").write_text('"""Postcards."""\n', encoding="utf-8")
     for name, hunks in changed:
         change(place / name, hunks)
 
