@@ -1,4 +1,4 @@
-# Everything a person does to Groundplan from a checkout. `make` alone lists the targets.
+# Everything a person does from a checkout. `make` alone lists the targets.
 # Needs Python 3.11 to 3.14, make and a package index; whatever else there is comes from requirements/.
 
 .DEFAULT_GOAL := help
@@ -93,7 +93,7 @@ FIND_PYTHON = for python in $(or $(PYTHON),python3 python3.14 python3.13 python3
 $(READY): pyproject.toml $(LOCK_FILES)
 	@! { $(USABLE); } || exit 0; $(FIND_PYTHON); \
 	if [ -z "$$python" ]; then \
-		echo "Groundplan needs Python 3.11 to 3.14, and found none as '$(or $(PYTHON),python3)'." \
+		echo "Python 3.11 to 3.14 is needed, and there is none as '$(or $(PYTHON),python3)'." \
 			"Install one, or name it: make setup PYTHON=/path/to/python3.12" >&2; exit 1; fi; \
 	if ! "$$python" -c 'import venv, ensurepip._bundled' >/dev/null 2>&1; then \
 		version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \

@@ -143,9 +143,9 @@ class Dev:
 
     async def run(self) -> None:
         """Run until a signal."""
-        say(f"Groundplan starts, with its data in {self.folder}")
+        say(f"{settings.project_name} starts, with its data in {self.folder}")
         await self.supervisor.run(self.boot)
-        say("Groundplan has stopped.")
+        say(f"{settings.project_name} has stopped.")
 
     async def boot(self) -> None:
         """Start everything, step by step."""
@@ -227,7 +227,7 @@ class Dev:
 
     def welcome(self, access: DemoAccess | None, seconds: float) -> None:
         """Print where to go and how to get in."""
-        say(f"\nGroundplan runs at {self.address} (after {seconds:.1f} s; Ctrl-C stops everything)")
+        say(f"\n{settings.project_name} runs at {self.address} (after {seconds:.1f} s; Ctrl-C stops everything)")
         say(f"  documentation  {self.address}/docs")
         say(f"  mails          {self.folder / 'mails'}")
         if settings.server.console:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from app.config import settings
 from app.embedded.engine import Engine
 from app.embedded.ways import EngineError
 
@@ -259,7 +260,7 @@ def hold(data_dir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise EngineError(
-                f"Groundplan already runs with the data directory {data_dir}: {first_address(data_dir)}. "
+                f"{settings.project_name} already runs with the data directory {data_dir}: {first_address(data_dir)}. "
                 "Stop it, or pass another --data-dir."
             ) from None
         yield

@@ -16,6 +16,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.config import settings
 from app.embedded import attach
 from app.embedded.dev import READY, claim_port, run, signing_key
 from app.embedded.supervisor import hold
@@ -169,7 +170,7 @@ def test_a_whole_life(folder: Path) -> None:
         said = read_until(process, "  tenant  ")
         assert [step for step in STEPS if step not in said] == []
         record = json.loads((data / "dev.json").read_text())
-        assert f"Groundplan runs at {record['address']} " in said
+        assert f"{settings.project_name} runs at {record['address']} " in said
         assert "@/app?host=" in record["database_url"]
         assert ready(record["address"])
         operate(data)
@@ -182,7 +183,7 @@ def test_a_whole_life(folder: Path) -> None:
         until(lambda: not alive(api))
         assert until(lambda: ready(record["address"]))
         process.send_signal(signal.SIGINT)
-        assert "Groundplan has stopped." in process.communicate(timeout=60)[0]
+        assert f"{settings.project_name} has stopped." in process.communicate(timeout=60)[0]
         assert process.returncode == 0
     kept = ["dev.lock", "postgres", "postgres.log", "signing_key", "valkey", "valkey.log"]
     assert names(data) == ["audit-anchor.json", "audit-anchor.json.lock", *kept]
