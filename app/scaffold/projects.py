@@ -8,9 +8,10 @@ from pathlib import Path
 
 from app.scaffold.draft import Draft
 from app.scaffold.exceptions import ScaffoldError
-from app.scaffold.modules import VERSIONS, render
+from app.scaffold.modules import VERSIONS
 from app.scaffold.reading import revisions, tables_of
 from app.scaffold.removal import draft_removal, modules_of
+from app.scaffold.titles import rename
 
 LEFT = (".git", ".data", ".venv", ".env", ".secrets.toml", "dist", ".environments", "__pycache__", ".hypothesis")
 """What is this checkout's own: neither its history nor its secrets go along."""
@@ -93,23 +94,3 @@ def touched(path: Path, known: Collection[str]) -> set[str]:
     """Return which of the known tables a migration names by a text of their own, as arguments and constants do."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     return {str(node.value) for node in nodes if isinstance(node, ast.Constant)} & set(known)
-
-
-def rename(draft: Draft, title: str) -> None:
-    """Give the project its name, in the settings, the package's description and a README of its own."""
-    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "project"
-    text = draft.read("settings.toml")
-    for key, value in (
-        ("project_name", title),
-        ("issuer", slug),
-        ("audience", f"{slug}-api"),
-        ("sender", f"{title} <no-reply@localhost>"),
-    ):
-        text = re.sub(rf'^{key} = "[^"]*"', f'{key} = "{value}"', text, count=1, flags=re.MULTILINE)
-    draft.write("settings.toml", text)
-    project = re.sub(r'^name = "[^"]*"', f'name = "{slug}"', draft.read("pyproject.toml"), count=1, flags=re.MULTILINE)
-    draft.write(
-        "pyproject.toml",
-        re.sub(r'^description = "[^"]*"', f'description = "{title}"', project, count=1, flags=re.MULTILINE),
-    )
-    draft.write("README.md", render("readme.md.j2", {"title": title}))

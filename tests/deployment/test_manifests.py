@@ -29,21 +29,22 @@ PODS: dict[str, Document] = {
     name: one["spec"]["template"]["spec"] for (kind, name), one in DOCUMENTS.items() if kind in {"Deployment", "Job"}
 }
 COMPOSE: Document = yaml.safe_load((ROOT / "compose.yaml").read_text())
+NAME: str = COMPOSE["name"]
 
 
 def in_cluster(*, filled: bool) -> Settings:
     """Return the settings of a pod; those that are secret as they stand in the example, or filled in."""
-    secret = DOCUMENTS["Secret", "groundplan-secrets"]["stringData"]
+    secret = DOCUMENTS["Secret", f"{NAME}-secrets"]["stringData"]
     if filled:
         secret = {name: text.replace("change-me", "n7Qx0vTz4LkW") for name, text in secret.items()}
-    return load(environ=DOCUMENTS["ConfigMap", "groundplan-settings"]["data"] | secret)
+    return load(environ=DOCUMENTS["ConfigMap", f"{NAME}-settings"]["data"] | secret)
 
 
 def test_every_process_has_a_pod_of_the_one_image() -> None:
     """Api, worker, relay, scheduler and migrate differ by their command alone."""
     assert set(PODS) == {*OURS, "pgbouncer"}
     containers = {name: PODS[name]["containers"][0] for name in OURS}
-    assert {one["image"] for one in containers.values()} == {"groundplan"}
+    assert {one["image"] for one in containers.values()} == {NAME}
     assert {name: one["args"][0] for name, one in containers.items()} == {name: name for name in OURS} | {
         "api": "serve"
     }
@@ -121,7 +122,7 @@ def test_each_folder_lists_what_it_holds() -> None:
 def test_the_compose_file_runs_the_same_processes() -> None:
     """The same image and commands, a file system that is not written, and settings that are known."""
     services = {name: COMPOSE["services"][name] for name in OURS}
-    assert {one["image"] for one in services.values()} == {"groundplan:latest"}
+    assert {one["image"] for one in services.values()} == {f"{NAME}:latest"}
     assert all(one["read_only"] and one["cap_drop"] == ["ALL"] for one in services.values())
     assert {one["command"][0] for one in services.values()} == {"serve", *OURS} - {"api"}
     found = load(environ=dict(filled(services["api"]["environment"])))
