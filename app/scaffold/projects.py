@@ -9,6 +9,7 @@ from pathlib import Path
 from app.scaffold.draft import Draft
 from app.scaffold.exceptions import ScaffoldError
 from app.scaffold.modules import VERSIONS
+from app.scaffold.pages import leave_demo
 from app.scaffold.reading import revisions, tables_of
 from app.scaffold.removal import draft_removal, modules_of
 from app.scaffold.titles import rename
@@ -49,6 +50,7 @@ def make_project(root: Path, place: Path, title: str) -> None:
         tables = tables_in(place / "app" / "modules")
         draft = draft_removal(place, names)
         leave_out(draft, tables)
+        leave_demo(draft, names)
         rename(draft, title)
         draft.format()
         draft.commit()

@@ -51,6 +51,11 @@ def rename(draft: Draft, title: str) -> None:
     draft.write(README, render("readme.md.j2", {"title": title}))
 
 
+def title_of(draft: Draft) -> str:
+    """Return what a project is called so far."""
+    return value_of(draft, SETTINGS, "project_name")
+
+
 def value_of(draft: Draft, path: str, key: str) -> str:
     """Return the text that a file gives a key; raises `ScaffoldError` where it gives none."""
     found = re.search(rf'^{key} = "([^"]+)"', draft.read(path), re.MULTILINE)

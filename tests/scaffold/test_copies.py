@@ -1,10 +1,11 @@
-"""What a copy is called."""
+"""What a copy is called, and which pages go along."""
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are a package more
 
 from app.commands.writing import ROOT
 from app.scaffold.draft import Draft
+from app.scaffold.pages import ABSENT, OF_THE_DEMO, leave_demo, pages
 from app.scaffold.titles import rename, slug_of
 
 
@@ -36,3 +37,15 @@ def test_two_on_one_host_share_nothing() -> None:
     images = {image["newName"] for one in found for image in one.get("images", ())}
     assert (spaces, images) == ({"corner-shop-no-2"}, {"registry.example.com/corner-shop-no-2"})
     assert 'path = "corner-shop-no-2"' in draft.read("settings.toml")
+
+
+def test_the_pages_of_the_demo_stay_behind() -> None:
+    """No link leads to one, and each page that goes along says once what it was written for."""
+    draft = Draft(ROOT)
+    leave_demo(draft, ["quokkas"])
+    leave_demo(draft, ["quokkas"])
+    assert [path for path in OF_THE_DEMO if draft.changes[path] is not None] == []
+    texts = {path: draft.read(path) for path in pages(draft)}
+    assert [path for path, text in texts.items() if "tutorial.md)" in text or "](fancy-anatomy" in text] == []
+    assert {text.count(ABSENT) for path, text in texts.items() if path.count("/") == 1} == {1}
+    assert {text.count(ABSENT) for path, text in texts.items() if path.count("/") > 1} == {0}
