@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import secrets
+import shlex
 import socket
 import sys
 import time
@@ -225,11 +226,17 @@ class Dev:
         while not await asyncio.to_thread(is_ready, self.visit, self.port):  # noqa: ASYNC110 - sets no event
             await asyncio.sleep(POLL)
 
+    def hint(self) -> str:
+        """Return the command that prints how others find what runs here, as it is typed in any folder."""
+        words = [str(Path(sys.executable).with_name("app")), "dev", "--env"]
+        return shlex.join(words if self.folder == DEFAULT_DATA_DIR else [*words, "--data-dir", str(self.folder)])
+
     def welcome(self, access: DemoAccess | None, seconds: float) -> None:
         """Print where to go and how to get in."""
         say(f"\n{settings.project_name} runs at {self.address} (after {seconds:.1f} s; Ctrl-C stops everything)")
         say(f"  documentation  {self.address}/docs")
         say(f"  mails          {self.folder / 'mails'}")
+        say(f'  other commands eval "$({self.hint()})" lets them find this')
         if settings.server.console:
             say(f"  console        {self.address}/console")
         if access:

@@ -173,6 +173,7 @@ def test_a_whole_life(folder: Path) -> None:
         assert f"{settings.project_name} runs at {record['address']} " in said
         assert "@/app?host=" in record["database_url"]
         assert ready(record["address"])
+        assert f'dev --env --data-dir {data.resolve()})" lets them' in said
         operate(data)
         [broker] = record["processes"]["valkey"]
         os.kill(broker, signal.SIGKILL)
