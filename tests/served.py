@@ -12,7 +12,8 @@ from fastapi import FastAPI
 @contextmanager
 def running(app: FastAPI) -> Iterator[tuple[uvicorn.Server, int]]:
     """Serve on a free port of loopback, in a thread with a loop of its own, and stop."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, backlog=512))
+    config = uvicorn.Config(app, loop="tests.loop:Loop", log_config=None, access_log=False, backlog=512)
+    server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

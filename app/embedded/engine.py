@@ -54,8 +54,7 @@ class Engine(ABC):
             recorded = int((self.data / self.pidfile).read_text().partition("\n")[0])
         except (OSError, ValueError):
             return None
-        command = command_lines(recorded).get(recorded, "")
-        return recorded if f"{self._signature()} " in f"{command} " else None
+        return recorded if self._is_ours(recorded) else None
 
     def is_running(self) -> bool:
         """Tell whether a server of this folder is there, ready or not."""
@@ -79,14 +78,20 @@ class Engine(ABC):
         self._cancelled.set()
         with self._lock:
             for number, patience in (*self.signals, (signal.SIGKILL, PATIENCE)):
+                if (pid := self.pid) is None:
+                    break
                 deadline = time.monotonic() + patience
-                if (pid := self.pid) is not None:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, number)
-                while self.is_running() and time.monotonic() < deadline:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+                # Its file goes before the process does.
+                while (self.is_running() or self._is_ours(pid)) and time.monotonic() < deadline:
                     time.sleep(POLL)
             self._clear_socket()
             self._cancelled.clear()
+
+    def _is_ours(self, pid: int) -> bool:
+        """Tell whether a process is the server of this folder, by its command line."""
+        return f"{self._signature()} " in f"{command_lines(pid).get(pid, '')} "
 
     @abstractmethod
     def _find_socket(self) -> Path:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def kill_everything(postgres: Postgres) -> None:
     assert pid is not None
     family = [pid, *children_of(postgres)]
     for member in family:
-        os.kill(member, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # the server lets go of children at any time
+            os.kill(member, signal.SIGKILL)
     until(lambda: not postgres.is_running() and not any(alive(member) for member in family))
 
 

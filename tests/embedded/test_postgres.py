@@ -35,7 +35,7 @@ def test_first_start_adoption_and_stop(make: Make) -> None:
     assert first.pid == second.pid is not None
     assert ask(second, "show timezone") == "UTC"
     second.stop()
-    assert not first.is_running()
+    until(lambda: not first.is_running())  # the parent sees a moment later that it has ended
     assert not second.is_running()
     assert first.data.stat().st_mode & 0o777 == 0o700
     assert first.log.stat().st_mode & 0o777 == 0o600
