@@ -25,7 +25,10 @@ UNSEEN = (
 )
 """Characters that break a line, override its direction, or look like nothing; not the joiners and marks of scripts."""
 
-VISIBLE = rf"^[ \t\n\r]*[^{UNSEEN}\s]([^{UNSEEN}]*[^{UNSEEN}\s])?[ \t\n\r]*$"
+BLANK = r"\u034f\u17b4\u17b5\u200c\u200d\u2800\ufe00-\ufe0f"
+"""Characters that show nothing before another one does; some scripts need them inside of a word."""
+
+VISIBLE = rf"^[ \t\n\r]*[^{UNSEEN}{BLANK}\s]([^{UNSEEN}]*[^{UNSEEN}\s])?[ \t\n\r]*$"
 """What the document says of a name: something to be seen, and nothing but that."""
 
 

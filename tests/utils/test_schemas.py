@@ -97,7 +97,21 @@ def test_an_input_refuses_nul() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["a\nb", "a\0", "\x1b[31m", "\u202eevil", "\u200b", "\ufeff", "\u115f", "a\u2028b", "\x07"]
+    "given",
+    [
+        "a\nb",
+        "a\0",
+        "\x1b[31m",
+        "\u202eevil",
+        "\u200b",
+        "\ufeff",
+        "\u115f",
+        "a\u2028b",
+        "\x07",
+        "\u200d\u200d",
+        "\u2800",
+        "\ufe0f",
+    ],
 )
 def test_a_name_shows_what_it_is(given: str) -> None:
     """What breaks the line, turns it round or looks like nothing is refused; it would stand so in mails and lists."""
@@ -106,7 +120,9 @@ def test_a_name_shows_what_it_is(given: str) -> None:
     assert kinds(caught.value) == [(("name",), "unseen")]
 
 
-@pytest.mark.parametrize(("given", "read"), [(" a ", "a"), ("x" * 200, "x" * 200), ("\u2003é\n", "é")])
+@pytest.mark.parametrize(
+    ("given", "read"), [(" a ", "a"), ("x" * 200, "x" * 200), ("\u2003é\n", "é"), ("a\u200cb", "a\u200cb")]
+)
 def test_a_name_is_trimmed(given: str, read: str) -> None:
     """Space at both ends goes, in any script's sense of it; then 1 to 200 characters are left."""
     assert Input(name=given).name == read
