@@ -40,12 +40,16 @@ if TYPE_CHECKING:  # it imports hvac, which only those need who have a Vault
 
 AddressKey = Literal["database.url", "database.worker_url", "database.relay_url", "database.migrate_url"]
 PLAIN = re.compile(r"http://(?!(localhost|127\.0\.0\.1|\[::1\])(:|$))")
+SECRETS = ("broker.url", "mail.smtp_password", "files.s3_secret_key", "billing.stripe_key", "billing.webhook_secret")
+"""What need not be set; if it is, an example's word will not do."""
 MEMORY = {
     "mail.transport": "smtp (with APP_MAIL__SMTP_HOST), ses, or file (with APP_MAIL__FOLDER)",
     "files.store": "folder (with APP_FILES__FOLDER) or s3 (with APP_FILES__S3_BUCKET)",
 }
 """What may be `memory`, where all ends with the process, and what it may be in production."""
-PLACEHOLDER = re.compile(r"change[ _-]?me|placeholder|<[\w -]+>|^(secret|example|your)", re.IGNORECASE)
+PLACEHOLDER = re.compile(
+    r"(?<![a-z])change[ _-]?me(?![a-z])|placeholder|<[\w -]+>|^(secret|example|your)", re.IGNORECASE
+)
 
 
 class Settings(Section):
@@ -169,21 +173,27 @@ def _check_production(found: Settings) -> None:
     secrets = {key: [found.need(key)] for key in get_args(AddressKey)}
     keys = [key.get_secret_value() for key in found.need("auth.signing_keys")]
     secrets["auth.signing_keys"] = keys
-    if found.broker.url:
-        secrets["broker.url"] = [found.broker.url]
+    secrets |= {key: [_plain(found[key])] for key in SECRETS if found[key]}
     for key, values in secrets.items():
         if any(PLACEHOLDER.search(value) for value in values):
-            raise SettingsError(f"{key} is a placeholder ({found.origins[key].place}): {_advice(key, found.env)}")
+            raise SettingsError(f"{key} is a placeholder ({_place(found, key)}): {_advice(key, found.env)}")
     if "*" in found.server.cors_origins:
-        place = found.origins["server.cors_origins"].place
+        place = _place(found, "server.cors_origins")
         raise SettingsError(f"server.cors_origins must name each origin in production ({place})")
     if any(len(set(key)) < KEY_LENGTH // 4 for key in keys):
-        raise SettingsError(f"auth.signing_keys repeats itself ({found.origins['auth.signing_keys'].place})")
+        raise SettingsError(f"auth.signing_keys repeats itself ({_place(found, 'auth.signing_keys')})")
     for key, better in MEMORY.items():
         if found[key] == "memory":
-            place = found.origins[key].place if key in found.origins else "which it is unless set"
             advice = f"set environment variable {variable(key)} to {better}"
-            raise SettingsError(f"{key} must not be memory in production ({place}): {advice}")
+            raise SettingsError(f"{key} must not be memory in production ({_place(found, key)}): {advice}")
+
+
+def _plain(value: str | SecretStr) -> str:
+    return value if isinstance(value, str) else value.get_secret_value()
+
+
+def _place(found: Settings, key: str) -> str:
+    return found.origins[key].place if key in found.origins else "which it is unless set"
 
 
 def _advice(key: str, env: str) -> str:

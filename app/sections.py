@@ -96,6 +96,13 @@ def _check_endpoint(value: str) -> str:
     return value
 
 
+def _as_keys(value: object) -> object:
+    """Take one key, or a list; a list whose quotes a shell took away would be one long key."""
+    if isinstance(value, str) and value.startswith("["):
+        raise ValueError('must be one key, or a list of keys in double quotes: ["...", "..."]')
+    return _as_tuple(value)
+
+
 def _as_tuple(value: object) -> object:
     if isinstance(value, str):
         return (value,) if value else ()
@@ -113,7 +120,7 @@ def _upper(value: object) -> object:
 # An address may carry a password, so it is not shown.
 Address = Annotated[str, Field(repr=False), AfterValidator(_check_address)]
 BrokerAddress = Annotated[str, Field(repr=False), AfterValidator(_check_broker)]
-SigningKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], BeforeValidator(_as_tuple)]
+SigningKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], BeforeValidator(_as_keys)]
 Origins = Annotated[
     tuple[Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.\[\]:-]+[a-z0-9\]])$")], ...], BeforeValidator(_as_tuple)
 ]

@@ -19,6 +19,7 @@ from app.audit.adapters import NOTHING, AnchorFile, BadAnchorError, Head, Heads
 from app.audit.utils import link_digest
 from app.config import settings
 from app.extensions.logs import get_logger
+from app.sections import AuditSettings, SettingsError
 from app.utils.helpers import utcnow
 
 BATCH = 2000
@@ -183,6 +184,11 @@ def sequencer(engine: AsyncEngine) -> Sequencer:
     return Sequencer(engine, configured_anchor())
 
 
-def configured_anchor() -> AnchorFile | None:
-    """Return the anchor of the settings, if there is one."""
-    return AnchorFile(Path(settings.audit.anchor)) if settings.audit.anchor else None
+def configured_anchor(config: AuditSettings = settings.audit) -> AnchorFile | None:
+    """Return the anchor of the settings, if there is one; raises SettingsError where its folder is not there."""
+    if not config.anchor:
+        return None
+    anchor = AnchorFile(Path(config.anchor))
+    if not anchor.path.parent.is_dir():
+        raise SettingsError(f"audit.anchor: there is no folder {anchor.path.parent.absolute()}")
+    return anchor

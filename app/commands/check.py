@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import typer
 
+from app.audit.chain import configured_anchor
 from app.commands.failures import ask, end_with
 from app.config import KNOWN, Settings, settings
 from app.db.checks import grant_faults, policy_faults, role_faults
@@ -22,6 +23,7 @@ def run() -> None:
     typer.echo("\n".join(origins(settings)))
     bare_app()
     settings.need("auth.signing_keys")
+    configured_anchor()
     faults = [
         *asyncio.run(ask(settings.need("database.url"), role_faults)),
         *asyncio.run(ask(settings.need("database.migrate_url"), grant_faults)),

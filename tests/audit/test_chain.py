@@ -13,10 +13,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.audit.adapters import AnchorFile, BadAnchorError, Head, Heads
-from app.audit.chain import SEQUENCER_LOCK, Sequencer
+from app.audit.chain import SEQUENCER_LOCK, Sequencer, configured_anchor
 from app.audit.utils import link_digest
 from app.config import settings
 from app.extensions import logs
+from app.sections import AuditSettings, SettingsError
 from tests.audit.house import House
 from tests.figures import Figure
 
@@ -211,6 +212,14 @@ def test_what_is_no_anchor_is_told(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(BadAnchorError):
         AnchorFile(path).read()
+
+
+def test_an_anchor_without_its_folder_stops_the_start(tmp_path: Path) -> None:
+    """It would fail each second, in the log alone."""
+    assert configured_anchor(AuditSettings()) is None
+    assert configured_anchor(AuditSettings(anchor=str(tmp_path / "x"))) is not None
+    with pytest.raises(SettingsError, match="there is no folder"):
+        configured_anchor(AuditSettings(anchor=str(tmp_path / "not there" / "x")))
 
 
 def test_the_anchor_moves_forward_alone(tmp_path: Path) -> None:

@@ -599,6 +599,28 @@ class TestProduction:
         line = refusal(boot, **PRODUCTION, APP_BROKER__URL="redis://:change-me@broker")
         assert line.startswith("Settings: broker.url is a placeholder")
 
+    @pytest.mark.parametrize("name", ["MAIL__SMTP_PASSWORD", "FILES__S3_SECRET_KEY", "BILLING__STRIPE_KEY"])
+    def test_placeholder_elsewhere(self, boot: Boot, name: str) -> None:
+        """Refuse the example's word for what need not be set; a word that only has it inside is none."""
+        access, hook = {"APP_FILES__S3_ACCESS_KEY": "x"}, {"APP_BILLING__WEBHOOK_SECRET": "whsec_x"}
+        beside = {"FILES__S3_SECRET_KEY": access, "BILLING__STRIPE_KEY": hook}.get(name, {})
+        line = refusal(boot, **PRODUCTION, **beside, **{f"APP_{name}": "change-me"})
+        assert line.startswith(f"Settings: {name.lower().replace('__', '.')} is a placeholder")
+        boot(**PRODUCTION | {"APP_DATABASE__URL": "postgresql+asyncpg://app_rw:p@db/exchange_metrics"})
+
+    def test_placeholder_in_a_derived_address(self, boot: Boot) -> None:
+        """Say so of an address that was put together from another setting."""
+        line = refusal(boot, **PRODUCTION, APP_DATABASE__ROLE_PREFIX="placeholder")
+        assert "is a placeholder" in line
+
+    def test_keys_without_quotes(self, boot: Boot) -> None:
+        """Refuse a list whose quotes a shell took away: it would be one long key, and sign everybody out."""
+        line = refusal(boot, APP_AUTH__SIGNING_KEYS=f"[{KEY},{OLDER_KEY}]")
+        assert line == (
+            'Settings: auth.signing_keys must be one key, or a list of keys in double quotes: ["...", "..."] '
+            "(environment variable APP_AUTH__SIGNING_KEYS)"
+        )
+
     @pytest.mark.parametrize(
         ("environ", "place"),
         [
