@@ -40,11 +40,10 @@ class Draft:
 
     def remove(self, path: str) -> None:
         """Let a file, or a folder with everything in it, go."""
-        folder = self.root / path
-        found = (file for file in folder.rglob("*") if file.is_file() and file.parent.name != "__pycache__")
+        place = self.root / path
+        found = (file for file in (place, *place.rglob("*")) if file.is_file() and file.parent.name != "__pycache__")
         files = [str(file.relative_to(self.root)) for file in found]
-        inside = [one for one in self.changes if one.startswith(f"{path}/")]
-        for one in [*files, *inside] if folder.is_dir() else [path]:
+        for one in [*files, *(one for one in self.changes if is_in(one, [path]))]:
             self.changes[one] = None
 
     def files(self, *places: str) -> list[str]:
@@ -65,7 +64,7 @@ class Draft:
             ruff("check", "--fix-only", "--quiet", "--fixable", MENDED, ".", folder=folder)
             ruff("format", "--quiet", ".", folder=folder)
             for path in written:
-                self.changes[path] = (Path(folder) / path).read_text(encoding="utf-8")
+                self.changes[path] = compiled((Path(folder) / path).read_text(encoding="utf-8"), path)
 
     def commit(self) -> None:
         """Write everything; when something fails, put back what was there and raise `ScaffoldError`."""
@@ -87,6 +86,15 @@ class Draft:
                 prune(self.root, (self.root / path).parent)
 
 
+def compiled(text: str, path: str) -> str:
+    """Return a file's text; raises `ScaffoldError` for what a parser takes and Python does not: an argument twice."""
+    try:
+        compile(text, path, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise ScaffoldError(f"{path}:{error.lineno} would be no Python: {error.msg}") from error
+    return text
+
+
 def is_in(path: str, places: Sequence[str]) -> bool:
     """Tell whether a path is one of the places, or inside one."""
     return any(path == place or path.startswith(f"{place}/") for place in places)
@@ -96,10 +104,15 @@ def put(file: Path, content: bytes) -> None:
     """Write a file, whole, in a folder that may have to be made."""
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f".{file.name}.new")
-    beside.write_bytes(content)
-    if file.exists():
-        beside.chmod(file.stat().st_mode)
-    beside.replace(file)
+    try:
+        beside.write_bytes(content)
+        if file.exists():
+            beside.chmod(file.stat().st_mode)
+        beside.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def apply(file: Path, content: bytes | None) -> None:

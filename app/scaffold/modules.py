@@ -1,6 +1,5 @@
 """A new module: its files, its migration, its tests, and its lines in the registries."""
 
-import ast
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,15 @@ from app.scaffold.draft import Draft
 from app.scaffold.exceptions import ScaffoldError
 from app.scaffold.fields import Field
 from app.scaffold.names import Names
-from app.scaffold.reading import heads
+from app.scaffold.reading import heads, words_of
 from app.scaffold.registries import add_entries, add_imports
 
 TEMPLATES = Path(__file__).parent / "templates"
 VERSIONS = "alembic/versions"
 EVENTS = ("Created", "Updated", "Deleted", "Restored", "Purged")
 FLAVOURS = ("simple", "fancy")
+STAND_IN = Names("stands_in", "stand_in")
+"""Another name for any module."""
 
 templates = Environment(
     loader=FileSystemLoader(TEMPLATES),
@@ -45,9 +46,11 @@ def draft_module(root: Path, names: Names, fields: Sequence[Field], flavour: str
         "before": before,
     }
     for path, template in files_of(names, flavour):
+        if (root / path).exists():
+            raise ScaffoldError(f"{path} is there already: choose another name, or move it away")
+        refuse_collisions(path, render(template, {**values, "m": STAND_IN}), names)
         draft.write(path, render(template, values))
     draft.write(f"{VERSIONS}/{revision}_{names.many}.py", render("migration.py.j2", values))
-    refuse_collisions(draft, names)
     register(draft, names, "orm" if flavour == "fancy" else "models")
     draft.format()
     return draft
@@ -84,25 +87,17 @@ def next_number(revision: str) -> str:
     return f"{int(revision) + 1:0{len(revision)}}"
 
 
-def refuse_collisions(draft: Draft, names: Names) -> None:
-    """Raise for a module whose names mean something else in its own files already: `events` has an `Event`."""
-    for path, text in draft.changes.items():
-        bound = [name for name in bound_in(ast.parse(text or "")) if name in {names.row, names.one, names.many}]
-        if len(bound) != len(set(bound)) or {names.one, names.many} & set(bound):
+def refuse_collisions(path: str, text: str, names: Names) -> None:
+    """Raise for names that mean something else in a module's own file: `events` has an `Event`, `updates` an `update`.
+
+    `text` is the file as it is for another name: what it calls so has nothing to do with the module.
+    """
+    known = words_of(text)
+    for mine, name in ((STAND_IN.row, names.row), (STAND_IN.one, names.one), (STAND_IN.many, names.many)):
+        if mine in known and name in known:
             raise ScaffoldError(
-                f"{names.row} means something else in {path}: choose another name, or name one with --singular"
+                f"{name} means something else in {path}: choose another name, or name one with --singular"
             )
-
-
-def bound_in(tree: ast.Module) -> list[str]:
-    """Return the names that the imports and definitions of a file bind."""
-    found = []
-    for node in tree.body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            found += [alias.asname or alias.name for alias in node.names]
-        elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            found.append(node.name)
-    return found
 
 
 def register(draft: Draft, names: Names, rows: str) -> None:
@@ -127,4 +122,4 @@ def register(draft: Draft, names: Names, rows: str) -> None:
             [f"purge_{names.one}"],
         ),
     ):
-        draft.write(path, add_imports(add_entries(draft.read(path), table, entries), *imports))
+        draft.write(path, add_imports(path, add_entries(path, draft.read(path), table, entries), *imports))

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from app.scaffold.exceptions import ScaffoldError
+from app.scaffold.fields import TAKEN
 from app.scaffold.reading import routes_of, tables_of
 from app.scaffold.words import RESERVED
 
@@ -62,13 +63,15 @@ def read_names(root: Path, many: str, one: str | None = None) -> Names:
     refuse_form(many, "a module's name")
     if many in [*sys.stdlib_module_names, *dir(builtins)] or is_installed(many):
         raise ScaffoldError(f"{many} collides with the package of that name: choose another name")
-    if (root / "app" / "modules" / many).exists():
+    if (root / "app" / "modules" / many / "__init__.py").exists():
         raise ScaffoldError(f"there is a module {many} already: app/modules/{many}")
     for what, taken in places(root):
         if many in taken:
             raise ScaffoldError(f"{many} collides with {what} of that name: choose another name")
     singular = singular_of(many) if one is None else one
     refuse_form(singular, "the name of one (--singular)")
+    if singular in TAKEN:
+        raise ScaffoldError(f"{singular} is taken in every module: name one with --singular")
     return Names(many, singular)
 
 

@@ -10,7 +10,7 @@ from app.scaffold.draft import Draft
 from app.scaffold.exceptions import ScaffoldError
 from app.scaffold.modules import VERSIONS
 from app.scaffold.pages import leave_demo
-from app.scaffold.reading import revisions, tables_of
+from app.scaffold.reading import revisions, tables_of, tree_of
 from app.scaffold.removal import draft_removal, modules_of
 from app.scaffold.titles import rename
 
@@ -54,13 +54,13 @@ def make_project(root: Path, place: Path, title: str) -> None:
         rename(draft, title)
         draft.format()
         draft.commit()
-    except (OSError, ScaffoldError) as error:
+    except BaseException as error:
         shutil.rmtree(place, ignore_errors=True)
         if was_there:
             place.mkdir()
-        raise (
-            error if isinstance(error, ScaffoldError) else ScaffoldError(f"{place} cannot be made: {error}")
-        ) from error
+        if isinstance(error, OSError):
+            raise ScaffoldError(f"{place} cannot be made: {error}") from error
+        raise
 
 
 def ignored(_: str, names: list[str]) -> set[str]:
@@ -94,5 +94,5 @@ def leave_out(draft: Draft, tables: set[str]) -> None:
 
 def touched(path: Path, known: Collection[str]) -> set[str]:
     """Return which of the known tables a migration names by a text of their own, as arguments and constants do."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    nodes = ast.walk(tree_of(path.read_text(encoding="utf-8"), f"{VERSIONS}/{path.name}"))
     return {str(node.value) for node in nodes if isinstance(node, ast.Constant)} & set(known)

@@ -2,18 +2,17 @@
 
 It reads, and imports nothing. What goes is a file, a definition of a file, a method, an entry of a literal table, or
 one of the names that an import brings. Nothing is guessed: what goes is named by an import, by the name of a fixture,
-or by a text that only the module declares, such as its path, its permissions and its table.
+or by a text that only the module declares: `signs.py` says which.
 """
 
 import ast
 import gc
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache, cached_property
-from itertools import accumulate
 
 from app.scaffold.draft import Draft
+from app.scaffold.reading import tree_of
+from app.scaffold.signs import Gone, unglued, words_in
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -25,69 +24,15 @@ Span = tuple[int, int, int, int]
 MOST_ROUNDS = 30
 
 
-@dataclass
-class Gone:
-    """What goes, as far as is known."""
-
-    modules: set[str]
-    """Dotted names: whatever is imported from one of them, or from inside it, goes."""
-    texts: set[str]
-    """Texts that mean it, wherever they stand alone."""
-    stem: str
-    paths: tuple[str, ...] = ()
-    """Beginnings of addresses that mean it."""
-    tables: tuple[str, ...] = ()
-    names: dict[str, set[str]] = field(default_factory=dict)
-    """By dotted name of a file, what it defines no more."""
-    methods: set[str] = field(default_factory=set)
-
-    def words(self) -> set[str]:
-        """Return words of which one at least stands in whatever names what goes."""
-        found = {one.rpartition(".")[2] for one in (*self.modules, *self.names)}
-        found |= {one.rpartition("/")[2] for one in self.paths}
-        found |= {re.split(r"\W", one)[0] for one in (*self.texts, *self.tables)}
-        found = {word for one in found for word in words_in(one)}
-        fixtures = (names for source, names in self.names.items() if source.endswith("conftest"))
-        return found.union(self.methods, *fixtures)
-
-    def is_module(self, name: str) -> bool:
-        """Tell whether a dotted name goes."""
-        return not self.modules.isdisjoint(accumulate(name.split("."), "{}.{}".format))
-
-    def is_text(self, text: str) -> bool:
-        """Tell whether a text means what goes: exactly, as an address, or as a table in SQL."""
-        if text in self.texts or self.is_module(text):
-            return True
-        words = text.replace("(", " ").replace(",", " ").replace(";", " ").split()
-        if any(word == one for word in words for one in self.tables) and len(words) > 1 and is_sql(words):
-            return True
-        return any(word == one or word.startswith((f"{one}/", f"{one}?")) for word in words for one in self.paths)
-
-
-@cache
-def words_in(text: str) -> frozenset[str]:
-    """Return the words of a text; most files hold none that matters, and need no closer look."""
-    return frozenset(re.findall(r"\w+", text))
-
-
-@cache
-def parsed(text: str) -> ast.Module:
-    """Return a file as a tree: most are looked at in several rounds, and are the same in each."""
-    return ast.parse(text)
-
-
 @cache
 def speaking(node: ast.AST) -> list[ast.AST]:
     """Return what can name something in a piece of code: names, arguments, attributes, and texts but no docstrings."""
     inside = list(ast.walk(node))
     places = (one.body[0] for one in inside if isinstance(one, Definition))
     docs = {id(one.value) for one in places if isinstance(one, ast.Expr)}
-    return [one for one in inside if isinstance(one, Speaking) and id(one) not in docs]
-
-
-def is_sql(words: list[str]) -> bool:
-    """Tell whether words are a statement, and no prose."""
-    return any(word.lower() in {"select", "insert", "update", "delete", "lock", "alter", "truncate"} for word in words)
+    after = {id(one) for joined in inside if isinstance(joined, ast.JoinedStr) for one in joined.values[1:]}
+    found = (one for one in inside if isinstance(one, Speaking) and id(one) not in docs)
+    return [unglued(one) if isinstance(one, ast.Constant) and id(one) in after else one for one in found]
 
 
 def prune(draft: Draft, gone: Gone, *places: str) -> None:
@@ -131,7 +76,7 @@ class File:
 
     def __init__(self, path: str, text: str, gone: Gone) -> None:
         self.path, self.text, self.gone = path, text, gone
-        self.tree = parsed(text)
+        self.tree = tree_of(text, path)
         self.name = dotted(path)
         self.bound: set[str] = set()
         self.spans: list[Span] = []
@@ -154,7 +99,7 @@ class File:
         if not self.spans and not self.entries:
             return self.text
         text = without(self.text, self.spans, self.entries, self.rest)
-        return None if self.is_spent(ast.parse(text)) else text
+        return None if self.is_spent(tree_of(text, self.path)) else text
 
     def fixtures_above(self) -> set[str]:
         """Return the fixtures that go from the conftest files that this one can ask."""
@@ -254,7 +199,9 @@ class File:
         self.gone.names.setdefault(self.name, set()).add(name)
 
     def is_loose(self, node: ast.stmt) -> bool:
-        """Tell whether a statement stands by itself: what it names cannot be taken out of it."""
+        """Tell whether a statement stands by itself: what it names cannot be taken out of it. Prose names nothing."""
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return False
         return not isinstance(node, Definition | ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign)
 
     def names(self, node: ast.AST) -> bool:

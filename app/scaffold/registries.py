@@ -4,11 +4,22 @@ import ast
 from collections.abc import Sequence
 
 from app.scaffold.exceptions import ScaffoldError
+from app.scaffold.reading import bound_in, tree_of
 
 
-def add_imports(text: str, *lines: str) -> str:
-    """Return a file's text with more imports; their order is ruff's matter."""
-    imports = [node for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
+def add_imports(path: str, text: str, *lines: str) -> str:
+    """Return a file's text with more imports; their order is ruff's matter.
+
+    Raises `ScaffoldError` for a name that something else has there: the last import of it would hide the others.
+    """
+    tree = tree_of(text, path)
+    known = bound_in(tree)
+    for name in (name for line in lines for name in bound_in(ast.parse(line))):
+        if name in known:
+            raise ScaffoldError(
+                f"{name} means something else in {path}: choose another name, or name one with --singular"
+            )
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     if not imports:
         raise ScaffoldError("a registry without imports is none")
     rows = text.splitlines(keepends=True)
@@ -16,12 +27,12 @@ def add_imports(text: str, *lines: str) -> str:
     return "".join(rows)
 
 
-def add_entries(text: str, table: str, entries: Sequence[str]) -> str:
+def add_entries(path: str, text: str, table: str, entries: Sequence[str]) -> str:
     """Return a file's text with more entries in a list or dictionary: after the last that is a module's, or at its end.
 
     Raises `ScaffoldError` where there is no such table.
     """
-    tree = ast.parse(text)
+    tree = tree_of(text, path)
     literal = find(tree, table)
     ends = literal.elts if isinstance(literal, ast.List) else literal.values
     keys = literal.elts if isinstance(literal, ast.List) else literal.keys

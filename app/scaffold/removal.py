@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatch
+from itertools import chain
 from pathlib import Path
 
 from app.scaffold.draft import Draft
 from app.scaffold.exceptions import ScaffoldError
 from app.scaffold.names import singular_of
-from app.scaffold.pruning import Gone, prune
+from app.scaffold.needs import refuse_needed
+from app.scaffold.pruning import dotted, prune
 from app.scaffold.reading import routes_of, tables_of
+from app.scaffold.signs import Gone, made_in
 
 NAMERS = (
     "app/models.py",
@@ -43,24 +47,33 @@ def refuse_missing(root: Path, name: str) -> None:
 
 
 def draft_removal(root: Path, names: Sequence[str]) -> Draft:
-    """Return what the project at `root` is without some of its modules; its migrations are left as they are."""
+    """Return what the project at `root` is without some of its modules; its migrations are left as they are.
+
+    Raises `ScaffoldError` where what stays needs one of them.
+    """
     draft = Draft(root)
+    take_out(draft, names)
+    return draft
+
+
+def take_out(draft: Draft, names: Sequence[str]) -> None:
+    """Take some modules out of a draft."""
+    without = []
     for name in names:
         gone = signs_of(draft, name)
         for path in (f"app/modules/{name}", f"tests/modules/{name}"):
-            if (root / path).is_dir():
-                draft.remove(path)
-        for other in modules_of(root):
-            if f"app/modules/{other}/handlers/{name}.py" in draft.files(f"app/modules/{other}"):
-                draft.remove(f"app/modules/{other}/handlers/{name}.py")
-                gone.modules.add(f"app.modules.{other}.handlers.{name}")
-        for path in draft.files(f"tests/modules/{name}"):
             draft.remove(path)
+        for path in draft.files("app/modules"):
+            if fnmatch(path, f"app/modules/*/handlers/{name}.py"):
+                draft.remove(path)
+                gone.modules.add(dotted(path))
         prune(draft, gone, *NAMERS)
+        without.append((name, gone))
+    for name, gone in without:
+        refuse_needed(draft, name, gone)
     unlink(draft, names)
     keep_promises(draft)
     draft.format()
-    return draft
 
 
 def unlink(draft: Draft, names: Sequence[str]) -> None:
@@ -73,18 +86,22 @@ def unlink(draft: Draft, names: Sequence[str]) -> None:
 
 
 def signs_of(draft: Draft, name: str) -> Gone:
-    """Return by what a module is named elsewhere: its imports, and the texts that it declares."""
+    """Return by what a module is named elsewhere: what others declare, make or serve too, is no sign."""
     files = {path: draft.read(path) for path in draft.files(f"app/modules/{name}")}
     tables = [table for text in files.values() for table in tables_of(text)]
     paths = [f"{end}/{one}" for text in files.values() for one in routes_of(text) for end in ("", "/api/v1")]
     declared = {one for text in files.values() for pair in DECLARED.findall(text) for one in pair if one}
     tasks = {one for text in files.values() for one in TASKS.findall(text)}
+    own = (*files, *draft.files(f"tests/modules/{name}"))
+    others = [draft.read(path) for path in draft.files("app", "tests") if path not in own]
+    elsewhere = {one for text in others for one in (*chain(*DECLARED.findall(text)), *made_in(text))}
     return Gone(
         modules={f"app.modules.{name}", f"tests.modules.{name}"},
-        texts={name, *tables, *declared, *tasks},
+        texts=(declared | tasks) - elsewhere,
         stem=singular_of(name),
-        paths=tuple(paths),
-        tables=tuple(tables),
+        paths=tuple(one for one in paths if one not in elsewhere),
+        tables=tuple(one for one in tables if one not in elsewhere),
+        rows=frozenset(tables),
     )
 
 
@@ -94,13 +111,9 @@ def keep_promises(draft: Draft) -> None:
         return
     page = draft.read(PROMISES)
     named = set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page))
-    if NOTE in page or all(f"def {test}(" in present(draft, path) for path, test in named):
+    there = {path: draft.read(path) for path in draft.files("tests")}
+    if NOTE in page or all(f"def {test}(" in there.get(path, "") for path, test in named):
         return
     title, _, rest = page.partition("\n")
     draft.write(PROMISES, f"{title}\n\n{NOTE}{rest}")
     draft.remove(PROMISES_TEST)
-
-
-def present(draft: Draft, path: str) -> str:
-    """Return a file as it will be, or nothing."""
-    return draft.read(path) if path in draft.files("tests") else ""

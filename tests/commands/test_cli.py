@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from app.cli import COMMANDS
+from app.cli import COMMANDS, load
 from app.core.permissions import CATALOGUE
 from app.core.routing import operations
 from app.main import bare_app
@@ -48,6 +49,19 @@ def test_what_works_in_the_background_loads_nothing_of_the_api() -> None:
     loaded = set(found.stdout.split())
     assert {"app.processes", "app.models"} <= loaded
     assert not loaded & {"fastapi", "uvicorn", "zxcvbn", "jwt", "rq_dashboard", "app.main"}
+
+
+def test_what_is_no_python_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A merge that is not over says where, and no more; status 2."""
+    broken = tmp_path / "not_merged.py"
+    broken.write_text("x = 1\n<<<<<<< ours\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        load("not_merged")
+    assert ended.value.code == 2
+    assert capsys.readouterr() == ("", f"app: {broken}:2 is no Python: invalid syntax\n")
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

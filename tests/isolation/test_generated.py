@@ -4,6 +4,8 @@ import pytest
 
 from app.core.openapi import document
 from app.main import bare_app
+from app.modules.notifications.models import Notification
+from app.modules.projects.models import Project
 from tests.examples import Examples, operations_of
 from tests.isolation.intruder import leaks_of
 from tests.isolation.lanes import Lane
@@ -74,8 +76,9 @@ async def test_the_rival_has_something_to_lose_in_every_table(lane: Lane, rival:
 
 async def test_the_rival_has_something_deleted_and_something_told(rival: Rival) -> None:
     """A deleted project is among theirs, and news of projects."""
-    assert {project["deleted_at"] is None for project in rival.rows["projects"]} == {True, False}
-    assert all(rival.marker in str(rival.rows[table]) for table in ("projects", "notifications"))
+    projects, told = rival.rows[Project.__tablename__], rival.rows[Notification.__tablename__]
+    assert {project["deleted_at"] is None for project in projects} == {True, False}
+    assert all(rival.marker in str(rows) for rows in (projects, told))
 
 
 async def test_a_table_that_no_operation_fills_is_filled_all_the_same(control: Lane) -> None:

@@ -1,11 +1,14 @@
 """What a module and its fields may be called: whatever does not do is one line, status 2, and nothing written."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from app.commands.writing import ROOT
 from app.scaffold.exceptions import ScaffoldError
-from app.scaffold.fields import read_fields
+from app.scaffold.fields import DEFAULT, read_fields
+from app.scaffold.modules import draft_module
 from app.scaffold.names import read_names, singular_of
 from app.scaffold.removal import modules_of
 from app.scaffold.words import RESERVED
@@ -48,6 +51,42 @@ def test_a_name_that_does_not_do_is_refused(capsys: pytest.CaptureFixture[str], 
     assert (out, len(err.splitlines())) == ("", 1)
     assert said in err
     assert modules_of(ROOT) == before
+
+
+@pytest.mark.parametrize(
+    ("many", "one", "said"),
+    [
+        ("customers", None, "CustomerUpdated|CustomerCreated"),
+        ("plans", None, "PlanCreated"),
+        ("role", None, "Role(Cre|Upd|Del)ated|RoleDeleted"),
+        ("service_account", None, "ServiceAccount(Created|Deleted)"),
+        ("deals", "project", "Project(Created|Updated|Deleted|Restored)"),
+        ("updates", None, "update"),
+        ("values", None, "value"),
+    ],
+)
+def test_a_name_that_means_something_where_it_would_stand_is_refused(many: str, one: str | None, said: str) -> None:
+    """In a registry, the import of one would hide the other; in a file of the module, one variable the other."""
+    with pytest.raises(ScaffoldError, match=f"^({said}) means something else in app/[a-z/]+.py: choose another name"):
+        draft_module(ROOT, read_names(ROOT, many, one), read_fields("title:str"), "simple")
+
+
+@pytest.mark.parametrize("many", ["selfs", "uuids"])
+def test_one_cannot_be_called_what_every_module_uses(many: str) -> None:
+    """As an argument it would stand twice."""
+    with pytest.raises(ScaffoldError, match="is taken in every module"):
+        read_names(ROOT, many)
+
+
+def test_what_python_left_of_a_module_is_none(tmp_path: Path) -> None:
+    """A folder of compiled files, as a stash leaves it, is in nobody's way; a file is."""
+    (tmp_path / "app" / "modules" / "quokkas" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "alembic" / "versions").mkdir(parents=True)
+    (tmp_path / "alembic" / "versions" / "0001_one.py").write_text('revision = "0001"\ndown_revision = None\n')
+    names = read_names(tmp_path, "quokkas")
+    (tmp_path / "app" / "modules" / "quokkas" / "routes.py").touch()
+    with pytest.raises(ScaffoldError, match=r"app/modules/quokkas/routes\.py is there already"):
+        draft_module(tmp_path, names, read_fields(DEFAULT), "simple")
 
 
 @pytest.mark.parametrize("name", modules_of(ROOT))

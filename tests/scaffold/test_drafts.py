@@ -17,10 +17,12 @@ from app.scaffold.exceptions import ScaffoldError
 from app.scaffold.fields import DEFAULT, KINDS, read_fields
 from app.scaffold.modules import FLAVOURS, draft_module
 from app.scaffold.names import LONGEST, read_names
-from app.scaffold.pruning import Gone, prune
+from app.scaffold.projects import make_project
+from app.scaffold.pruning import prune
 from app.scaffold.reading import heads
 from app.scaffold.reference import add_rows
 from app.scaffold.removal import unlink
+from app.scaffold.signs import Gone
 
 EVERYTHING = " ".join(f"{kind}_{end}:{kind}{mark}" for kind in KINDS for end, mark in (("a", ""), ("b", "?")))
 LONG = "x" * 30
@@ -98,6 +100,37 @@ def test_all_is_written_or_nothing(tmp_path: Path) -> None:
         draft.commit()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "kept.py"]
     assert (tmp_path / "kept.py").read_text() == "kept = 1\n"
+
+
+def test_nothing_is_left_beside(tmp_path: Path) -> None:
+    """A file that cannot take its place goes again: it would be in the way of the next attempt."""
+    (tmp_path / "one.py" / "inside").mkdir(parents=True)
+    draft = Draft(tmp_path)
+    draft.write("one.py", "one = 1\n")
+    with pytest.raises(ScaffoldError, match="cannot be written"):
+        draft.commit()
+    assert [path.name for path in tmp_path.iterdir()] == ["one.py"]
+
+
+def test_half_a_project_does_not_stay(tmp_path: Path) -> None:
+    """Whatever ends the work: here a file that is no text, elsewhere a key that is pressed."""
+    (tmp_path / "from" / "app" / "modules").mkdir(parents=True)
+    (tmp_path / "from" / "app" / "modules" / "odd.py").write_bytes(b"\xa7")
+    with pytest.raises(UnicodeDecodeError):
+        make_project(tmp_path / "from", tmp_path / "to", "To")
+    assert not (tmp_path / "to").exists()
+
+
+def test_what_is_no_python_is_one_line(tmp_path: Path) -> None:
+    """A merge that is not over, or what would come of an unlucky name: where it is says enough."""
+    (tmp_path / "pyproject.toml").write_text("")
+    draft = Draft(tmp_path)
+    draft.write("app/hub.py", "ships = 1\n<<<<<<< ours\n")
+    with pytest.raises(ScaffoldError, match=r"^app/hub\.py:2 is no Python: invalid syntax$"):
+        prune(draft, Gone({"app.modules.ships"}, {"ships"}, "ship"), "app/hub.py")
+    draft.write("app/hub.py", "def sail(ship, ship): ...\n")
+    with pytest.raises(ScaffoldError, match=r"^app/hub\.py:1 would be no Python: duplicate argument 'ship'"):
+        draft.format()
 
 
 def test_what_is_hidden_is_not_ours(tmp_path: Path) -> None:
