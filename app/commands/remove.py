@@ -22,7 +22,7 @@ def module(name: Annotated[str, typer.Argument(help="Which module.")]) -> None:
 
     Its lines in models.py, routes.py, hub.py and worker.py go, handlers of its events in other modules, its tests, and
     those of others that need it. Asks nothing and needs no database; the migrations that were stay. Exits with 2 when
-    there is no such module; then nothing is changed.
+    there is no such module, or other code needs it; then nothing is changed.
     """
     with written():
         refuse_missing(ROOT, name)

@@ -18,9 +18,10 @@ TAKEN = frozenset(
         *("metadata", "registry", "query", "owned_by", "nullable", "copy", "dict", "json", "schema", "schema_json"),
         *("construct", "validate", "fields", "limit", "cursor", "sort", "refuse_nul", "refuse_null"),
         *("parse_obj", "parse_raw", "parse_file", "from_orm", "update_forward_refs", "self", "cls", "dt", "uuid"),
+        *("str", "int", "bool"),
     }
 )
-"""What rows and schemas have already, or what the files import."""
+"""What rows and schemas have already, what the files import, and the types of the fields beside."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ def add_imports(path: str, text: str, *lines: str) -> str:
     """
     tree = tree_of(text, path)
     known = bound_in(tree)
-    for name in (name for line in lines for name in bound_in(ast.parse(line))):
+    for name in (name for line in lines for name in sorted(bound_in(ast.parse(line)))):
         if name in known:
             raise ScaffoldError(
                 f"{name} means something else in {path}: choose another name, or name one with --singular"

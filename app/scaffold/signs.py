@@ -13,10 +13,11 @@ from itertools import accumulate
 
 VERB = re.compile(r"\b(?:select|insert|update|delete|lock|alter|truncate)\b", re.IGNORECASE)
 TABLE = re.compile(
-    r"""\b(?:from|join|into|update|table|on|truncate|lock)(?:\s+(?:only|table))*\s+((?:[\w."]+\s*,\s*)*[\w."]+)""",
+    r"""\b(?:from|join|into|update|table|on|truncate|lock)(?:\s+(?:only|table))*\s+"""
+    r"""((?:[\w."]+(?:\s+(?:as\s+)?\w+)?\s*,\s*)*[\w."]+)""",
     re.IGNORECASE,
 )
-"""A table's place in a statement, or that of several: `from a`, `lock table a, b`."""
+"""A table's place in a statement, or that of several: `from a x, b y`, `lock table a, b`."""
 
 NAMED = re.compile(r"\b(\w+)\s+as\s+(?:(?:not\s+)?materialized\s+)?\(", re.IGNORECASE)
 """What a statement calls so for itself: `with a as (...)`."""

@@ -113,6 +113,7 @@ def test_a_module_that_is_there_is_not_written_over(name: str) -> None:
         ("id:uuid", "is taken"),
         ("tenant_id:uuid", "is taken"),
         ("model_config:str", "is taken"),
+        ("int:int note:text", "is taken"),
         ("a:str a:int", "is defined twice"),
         ("a:str?", "must not be optional"),
         (" ".join(f"f{number}:int" for number in range(31)), "too many"),

@@ -39,6 +39,7 @@ SIGNS = Gone({"app.modules.crates"}, {"crates.read"}, "crate", ("/crates",), ("c
         "select * from crates",
         "SELECT name FROM public.crates",
         'delete from only "crates"',
+        "select 1 from tenants t, crates c where c.tenant_id = t.id",
         "begin; lock table tenants, crates in access exclusive mode",
         "grant select on table crates to app_ro",
         "insert into crates (name) values ('a')",
