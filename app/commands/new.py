@@ -22,7 +22,7 @@ def group() -> None:
 
 @cli.command("module")
 def module(
-    name: Annotated[str, typer.Argument(help="What it is called, in the plural: invoices, purchase_orders.")],
+    name: Annotated[str, typer.Argument(help="What it is called, in the plural: tickets, purchase_orders.")],
     fancy: Annotated[bool, typer.Option("--fancy", help="Entities apart from rows, behind a Protocol.")] = False,
     fields: Annotated[str, typer.Option(help=f"name:type, or name:type? for optional: {', '.join(KINDS)}.")] = DEFAULT,
     singular: Annotated[str | None, typer.Option(help="What one is called, where leaving out an s is wrong.")] = None,

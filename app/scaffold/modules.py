@@ -1,5 +1,6 @@
 """A new module: its files, its migration, its tests, and its lines in the registries."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 VERSIONS = "alembic/versions"
 EVENTS = ("Created", "Updated", "Deleted", "Restored", "Purged")
 FLAVOURS = ("simple", "fancy")
+CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
+KNOWN_OUTSIDE = {"routes", "schemas", "events", "exceptions", "models", "orm"}
 STAND_IN = Names("stands_in", "stand_in")
 """Another name for any module."""
 
@@ -32,7 +35,7 @@ templates = Environment(
 
 def draft_module(root: Path, names: Names, fields: Sequence[Field], flavour: str) -> Draft:
     """Return what a new module changes in the project at `root`; raises `ScaffoldError` where it cannot."""
-    draft = Draft(root)
+    draft, there = Draft(root), classes(root)
     revision, before = next_revision(root)
     values = {
         "m": names,
@@ -49,7 +52,10 @@ def draft_module(root: Path, names: Names, fields: Sequence[Field], flavour: str
         if (root / path).exists():
             raise ScaffoldError(f"{path} is there already: choose another name, or move it away")
         refuse_collisions(path, render(template, {**values, "m": STAND_IN}), names)
-        draft.write(path, render(template, values))
+        text = render(template, values)
+        if path.startswith("app"):
+            refuse_twins(text, there)
+        draft.write(path, text)
     draft.write(f"{VERSIONS}/{revision}_{names.many}.py", render("migration.py.j2", values))
     register(draft, names, "orm" if flavour == "fancy" else "models")
     draft.format()
@@ -98,6 +104,20 @@ def refuse_collisions(path: str, text: str, names: Names) -> None:
             raise ScaffoldError(
                 f"{name} means something else in {path}: choose another name, or name one with --singular"
             )
+
+
+def classes(root: Path) -> dict[str, str]:
+    """Return the classes whose names are known outside of their files, each with its file."""
+    paths = {path.relative_to(root): path for path in sorted((root / "app").rglob("*.py"))}
+    shown = {place: path for place, path in paths.items() if KNOWN_OUTSIDE.intersection((*place.parts, place.stem))}
+    return {one: str(place) for place, path in shown.items() for one in CLASS.findall(path.read_text("utf-8"))}
+
+
+def refuse_twins(text: str, there: Mapping[str, str]) -> None:
+    """Raise for a class that there is: operations, schemas, events and codes of errors are called after classes."""
+    for one in CLASS.findall(text):
+        if one in there:
+            raise ScaffoldError(f"{one} is there already, in {there[one]}: name one with --singular")
 
 
 def register(draft: Draft, names: Names, rows: str) -> None:

@@ -69,6 +69,8 @@ def read_names(root: Path, many: str, one: str | None = None) -> Names:
         if many in taken:
             raise ScaffoldError(f"{many} collides with {what} of that name: choose another name")
     singular = singular_of(many) if one is None else one
+    if one is None and singular in RESERVED:
+        raise ScaffoldError(f"{singular} is reserved in SQL: name one with --singular, as in --singular our_{singular}")
     refuse_form(singular, "the name of one (--singular)")
     if singular in TAKEN:
         raise ScaffoldError(f"{singular} is taken in every module: name one with --singular")

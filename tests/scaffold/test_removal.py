@@ -14,10 +14,12 @@ from app.scaffold.removal import take_out
 from app.scaffold.signs import Gone
 
 
-@pytest.mark.parametrize("name", ["items", "sessions", "invoices", "documents"])
-def test_a_new_module_leaves_no_trace(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "one"), [("items", None), ("sessions", "sitting"), ("invoices", "bill"), ("documents", None)]
+)
+def test_a_new_module_leaves_no_trace(name: str, one: str | None) -> None:
     """Others have keys, paths, codes, tables and names within statements that are called so: all of that stays."""
-    draft = draft_module(ROOT, read_names(ROOT, name), read_fields(DEFAULT), "simple")
+    draft = draft_module(ROOT, read_names(ROOT, name, one), read_fields(DEFAULT), "simple")
     take_out(draft, [name])
     own = (f"app/modules/{name}/", f"tests/modules/{name}/", "alembic/")
     outside = {path: text for path, text in draft.changes.items() if not path.startswith(own)}
