@@ -196,5 +196,6 @@ def load(obj: Any, env: str | None = None, silent: bool | None = None, key: str 
     vault.open()
     obj.set(OPENED, vault)
     for name, value in vault.secret.items():
-        if NAME.fullmatch(name):  # any other is an unknown key, which is said where all keys are known
+        # Any other is an unknown key, which is said where all keys are known.
+        if NAME.fullmatch(name) and name.lower() not in {ACCESS, OPENED}:
             obj.set(name, inert(value), loader_identifier="vault", merge=True)

@@ -101,6 +101,8 @@ class TestRefusals:
                 "unknown key database.pasword (secret/{} in Vault): did you mean database",
             ),
             ({"a key[0": "hunter2"}, "unknown key a key[0 (secret/{} in Vault)"),
+            ({"Vault_Opened": "hunter2"}, "unknown key vault_opened (secret/{} in Vault)"),
+            ({"vault_access": {"address": "x"}}, "unknown key vault_access.address (secret/{} in Vault)"),
             (
                 {"vault.address": "hunter2"},
                 "vault.address (secret/{} in Vault) would be read too late: set it in a file",
