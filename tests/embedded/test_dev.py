@@ -203,8 +203,6 @@ app() { "$0" -m app.cli "$@"; }
 found=$(app dev --env --data-dir "$1")
 eval "$found"
 app check
-app migrate
 app audit verify
-app events --live --once
 app tasks run files.sweep
 """
